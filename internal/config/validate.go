@@ -1,0 +1,83 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"strconv"
+)
+
+// minMemory is what one segment needs for its buffers and indexes at the defaults.
+const minMemory = 128 << 20
+
+var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+
+// Validate says everything that is wrong with c, each with the field's name as it is written in the file.
+func (c Config) Validate() error {
+	var all []error
+	fault := func(field, format string, args ...any) {
+		all = append(all, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
+	}
+	if c.Name != "" && !nameForm.MatchString(c.Name) {
+		fault("name", "%q is not a name: want 1 to 32 lower-case letters, digits and dashes", c.Name)
+	}
+	for _, a := range []struct{ field, address string }{
+		{"s3.listen", c.S3.Listen}, {"admin.listen", c.Admin.Listen}, {"link.listen", c.Link.Listen}, {"metrics.listen", c.Metrics.Listen},
+	} {
+		if err := checkAddress(a.address); err != nil && a.address != Off {
+			fault(a.field, "%v", err)
+		}
+	}
+	for _, address := range c.Link.Advertise {
+		if err := checkAddress(address); err != nil {
+			fault("link.advertise", "%v", err)
+		}
+	}
+	if (c.S3.CertFile == "") != (c.S3.KeyFile == "") {
+		fault("s3.certFile, s3.keyFile", "HTTPS needs both files")
+	}
+	if (c.Admin.CertFile == "") != (c.Admin.KeyFile == "") {
+		fault("admin.certFile, admin.keyFile", "give both files, or neither for a certificate of the daemon's own")
+	}
+	if c.S3.Region == "" {
+		fault("s3.region", "must not be empty; us-east-1 suits every client")
+	}
+	if c.Memory < minMemory {
+		fault("memory", "%v is too little: the least is %v", c.Memory, Size(minMemory))
+	}
+	if _, err := c.Log.SlogLevel(); err != nil {
+		fault("log.level", "%v", err)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		fault("log.format", "%q: want text or json", c.Log.Format)
+	}
+	return errors.Join(all...)
+}
+
+// SlogLevel is the level as log/slog counts it.
+func (l Log) SlogLevel() (slog.Level, error) {
+	switch l.Level {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("%q: want debug, info, warn or error", l.Level)
+}
+
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not an address: want HOST:PORT, :PORT or %s", address, Off)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
+		return fmt.Errorf("%q: %q is not a port", address, port)
+	}
+	return nil
+}
