@@ -1,0 +1,63 @@
+package arch
+
+// Layer says which packages of the project a package may import, tests aside. A name that ends in "/..." is everything below it.
+type Layer struct {
+	Path string
+	May  []string
+}
+
+// Layers has a row for each package, from the bottom up. A row that ends in "/..." is for packages that have none of their own.
+//
+// One way down: gateways, segment, dedup, chunk. Only the daemon, which wires a process together, knows everything.
+func Layers() []Layer {
+	return []Layer{
+		// The ground: file systems, build.
+		{"vfs", nil},
+		{"vfs/...", []string{"vfs"}},
+		{"internal/vfs", nil},
+		{"internal/vfs/...", []string{"internal/vfs"}},
+		{"internal/buildinfo", nil},
+		{"internal/arch", nil},
+		{"internal/gotest", nil},
+
+		// Bytes.
+		{"chunk", nil},
+		{"chunk/chunktest", []string{"chunk"}},
+		{"chunk/pack", []string{"chunk", "vfs", "internal/vfs"}},
+		{"chunk/stage", []string{"chunk", "vfs", "internal/vfs"}},
+		{"chunk/...", []string{"chunk"}},
+		{"dedup", []string{"chunk"}},
+		{"dedup/...", []string{"chunk", "dedup"}},
+
+		// A site.
+		{"segment/tree", []string{"chunk"}},
+		{"segment", []string{"chunk", "chunk/stage", "dedup", "segment/...", "vfs", "internal/vfs"}},
+		{"segment/...", []string{"chunk", "vfs", "internal/vfs"}},
+
+		// What joins sites.
+		{"isgw", []string{"chunk", "segment", "isgw/...", "internal/vfs"}},
+		{"isgw/...", []string{"chunk", "segment", "isgw/...", "internal/vfs"}},
+
+		// What serves clients.
+		{"gateways/s3", []string{"segment", "gateways/s3/..."}},
+		{"gateways/s3/...", []string{"gateways/s3/..."}},
+
+		// What manages: the API and its client know nothing of the data path, so that whoever manages does not either.
+		{"internal/admin", []string{"internal/buildinfo"}},
+		{"internal/admin/server", []string{"internal/admin", "internal/buildinfo", "segment", "isgw", "dedup", "chunk"}},
+		{"operator", nil},
+		{"operator/...", []string{"internal/admin", "internal/buildinfo", "operator/..."}},
+
+		// What wires and what asks.
+		{"internal/config", nil},
+		{"internal/daemon", []string{"..."}},
+		{"cmd/edgefs", []string{"internal/admin", "internal/buildinfo", "internal/config", "internal/daemon"}},
+
+		// What loads and what shows: they meet a segment as its users do.
+		{"loadtest", nil},
+		{"loadtest/...", []string{"loadtest/..."}},
+		{"test/sim", []string{"..."}},
+		{"test/sim/...", []string{"..."}},
+		{"test/...", []string{"internal/admin", "internal/buildinfo", "loadtest/...", "test/..."}},
+	}
+}

@@ -1,0 +1,3 @@
+package low
+
+func elsewhere() { table["written"] = 2 }
