@@ -1,0 +1,67 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+func bucketPath(bucket string, rest string) string {
+	return "/buckets/" + url.PathEscape(bucket) + rest
+}
+
+// Buckets are all buckets, sorted by name, without their stats.
+func (c *Client) Buckets(ctx context.Context) (b []Bucket, err error) {
+	return b, c.call(ctx, request{method: http.MethodGet, path: "/buckets"}, nil, &b)
+}
+
+// Bucket is one bucket with its stats. With fold, what was written just now is in the root too.
+func (c *Client) Bucket(ctx context.Context, name string, fold bool) (b Bucket, err error) {
+	query := map[string]string{}
+	if fold {
+		query["fold"] = "true"
+	}
+	return b, c.call(ctx, request{method: http.MethodGet, path: bucketPath(name, ""), query: query}, nil, &b)
+}
+
+// CreateBucket makes a bucket, whose home this segment is.
+func (c *Client) CreateBucket(ctx context.Context, n NewBucket) (b Bucket, err error) {
+	return b, c.call(ctx, request{method: http.MethodPost, path: "/buckets"}, n, &b)
+}
+
+// SetBucket changes settings, at the bucket's home.
+func (c *Client) SetBucket(ctx context.Context, name string, change SettingsChange) (b Bucket, err error) {
+	return b, c.call(ctx, request{method: http.MethodPatch, path: bucketPath(name, "")}, change, &b)
+}
+
+// DeleteBucket removes an empty bucket.
+func (c *Client) DeleteBucket(ctx context.Context, name string) error {
+	return c.call(ctx, request{method: http.MethodDelete, path: bucketPath(name, "")}, nil, nil)
+}
+
+// ListRequest asks for a page of a bucket, in the order of keys.
+type ListRequest struct {
+	Prefix, Delimiter string
+	After             string // only what follows; a List's Next
+	Limit             int    // at most MaxPage; 0 is MaxPage
+	Versions          bool   // all versions, not only the current ones
+}
+
+// List is a page of a bucket.
+func (c *Client) List(ctx context.Context, bucket string, r ListRequest) (l List, err error) {
+	query := map[string]string{"prefix": r.Prefix, "delimiter": r.Delimiter, "after": r.After}
+	if r.Limit > 0 {
+		query["limit"] = strconv.Itoa(r.Limit)
+	}
+	if r.Versions {
+		query["versions"] = "true"
+	}
+	return l, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/objects"), query: query}, nil, &l)
+}
+
+// Conflicts is a page of the keys in conflict that follow after.
+func (c *Client) Conflicts(ctx context.Context, bucket, after string) (p Conflicts, err error) {
+	query := map[string]string{"after": after}
+	return p, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/conflicts"), query: query}, nil, &p)
+}

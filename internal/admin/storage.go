@@ -1,0 +1,38 @@
+package admin
+
+// Storage is what the segment's device holds.
+type Storage struct {
+	Chunks        int64 `json:"chunks"`
+	ChunkBytes    int64 `json:"chunkBytes"`    // plain bytes of the chunks held, each once
+	DiskBytes     int64 `json:"diskBytes"`     // on the device
+	FreeBytes     int64 `json:"freeBytes"`     // of its file system
+	ExposedBytes  int64 `json:"exposedBytes"`  // held by this segment and not known to be held by another; -1: not known
+	DamagedChunks int64 `json:"damagedChunks"` // damaged copies found since the daemon started
+	Repaired      int64 `json:"repaired"`      // of these, replaced by a good copy
+}
+
+// VerifyRequest asks for a check of what is held.
+type VerifyRequest struct {
+	Bucket string `json:"bucket,omitempty"` // empty: all buckets
+}
+
+// VerifyEvent is a line of the answer: where the check stands. The last has Done set; when none has, the check was broken off.
+type VerifyEvent struct {
+	Done      bool         `json:"done,omitempty"`
+	Bucket    string       `json:"bucket,omitempty"`    // at work
+	Versions  int64        `json:"versions"`            // checked
+	Total     int64        `json:"total"`               // versions to check, as far as known
+	Bytes     int64        `json:"bytes"`               // read and verified
+	NotHere   int64        `json:"notHere"`             // versions whose payload is, in part, only at other segments
+	Damaged   int64        `json:"damaged"`             // versions that could not be read
+	Fault     *VerifyFault `json:"fault,omitempty"`     // a version that could not be read
+	BrokenOff string       `json:"brokenOff,omitempty"` // why the check ended early
+}
+
+// VerifyFault is a version that could not be read.
+type VerifyFault struct {
+	Bucket  string `json:"bucket"`
+	Key     string `json:"key"`
+	Version string `json:"version"`
+	Why     string `json:"why"`
+}

@@ -1,0 +1,139 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/edgefs/edgefs/internal/buildinfo"
+)
+
+// Version1 is the prefix of every path of this version of the API.
+const Version1 = "/v1"
+
+// MaxPage bounds the entries of one page of a listing.
+const MaxPage = 1000
+
+// Bucket describes a bucket. Stats is there when one bucket was asked for.
+type Bucket struct {
+	ID       string       `json:"id"`
+	Name     string       `json:"name"` // as listed; name~segment for the younger of two buckets of one name
+	Created  time.Time    `json:"created"`
+	Home     string       `json:"home"` // the segment that changes the settings
+	HomeName string       `json:"homeName,omitempty"`
+	Chunks   string       `json:"chunks"` // how payload is cut
+	Settings Settings     `json:"settings"`
+	Stats    *BucketStats `json:"stats,omitempty"`
+}
+
+// Settings of a bucket that its home can change.
+type Settings struct {
+	Versioning string `json:"versioning"` // off, enabled or suspended
+	Data       string `json:"data"`       // lazy: payload comes when it is read; full: every segment keeps all
+	EagerBytes int64  `json:"eagerBytes"` // objects up to this size are fetched at once
+}
+
+// SettingsChange changes what is not nil.
+type SettingsChange struct {
+	Versioning *string `json:"versioning,omitempty"`
+	Data       *string `json:"data,omitempty"`
+	EagerBytes *int64  `json:"eagerBytes,omitempty"`
+}
+
+// NewBucket asks for a bucket. Empty fields take the defaults.
+type NewBucket struct {
+	Name     string         `json:"name"`
+	Chunks   string         `json:"chunks,omitempty"` // the average size of a chunk as text: 64KiB or 1MiB; "fixed:SIZE" cuts at fixed places
+	Settings SettingsChange `json:"settings"`
+}
+
+// BucketStats counts a bucket as this segment sees it.
+type BucketStats struct {
+	Objects   int64             `json:"objects"`
+	Bytes     int64             `json:"bytes"`
+	Versions  int64             `json:"versions"`
+	Conflicts int64             `json:"conflicts"`
+	Root      string            `json:"root"` // equal roots at two segments: equal contents, all versions included
+	Seen      map[string]uint64 `json:"seen"` // writes seen of each life of each segment
+}
+
+// Object describes one version of a key.
+type Object struct {
+	Key      string            `json:"key"`
+	Version  string            `json:"version"`          // "null" or the version's id
+	Latest   bool              `json:"latest,omitempty"` // in listings of versions
+	Marker   bool              `json:"marker,omitempty"` // a delete marker
+	Size     int64             `json:"size"`
+	Modified time.Time         `json:"modified"`
+	ETag     string            `json:"etag,omitempty"`
+	Segment  string            `json:"segment,omitempty"` // where it was written
+	Meta     map[string]string `json:"meta,omitempty"`
+	Tags     map[string]string `json:"tags,omitempty"`
+}
+
+// List is a page of a listing. Prefixes are what a delimiter folded.
+type List struct {
+	Objects   []Object `json:"objects"`
+	Prefixes  []string `json:"prefixes,omitempty"`
+	Truncated bool     `json:"truncated,omitempty"`
+	Next      string   `json:"next,omitempty"` // the After of the next page, when truncated
+}
+
+// Deleted says what a removal did.
+type Deleted struct {
+	Marker  bool   `json:"marker"`            // a delete marker was left, or was what went
+	Version string `json:"version,omitempty"` // of the marker, or of what went
+}
+
+// Conflict is a key with versions of which none was written in knowledge of the other. Reads answer Current; the losers are kept, and are
+// read by their version.
+type Conflict struct {
+	Key     string   `json:"key"`
+	Current Object   `json:"current"`
+	Losers  []Object `json:"losers"`
+}
+
+// Conflicts is a page of them.
+type Conflicts struct {
+	Conflicts []Conflict `json:"conflicts"`
+	Next      string     `json:"next,omitempty"` // the After of the next page; empty at the end
+}
+
+// Credentials are what an S3 client needs.
+type Credentials struct {
+	AccessKey string `json:"accessKey"`
+	SecretKey string `json:"secretKey"`
+	Endpoint  string `json:"endpoint"` // empty when no S3 gateway runs
+	Region    string `json:"region"`
+}
+
+// Health is whether the segment serves.
+type Health struct {
+	Live  bool   `json:"live"`
+	Ready bool   `json:"ready"`
+	Why   string `json:"why,omitempty"` // why it is not ready
+}
+
+// Status is a segment at one moment.
+type Status struct {
+	Name       string         `json:"name"`
+	Segment    string         `json:"segment"`
+	Federation string         `json:"federation,omitempty"` // of the public identity all linked segments share
+	Build      buildinfo.Info `json:"build"`
+	Started    time.Time      `json:"started"`
+	Dir        string         `json:"dir"`
+	Endpoints  Endpoints      `json:"endpoints"`
+	Ready      bool           `json:"ready"`
+	Buckets    int            `json:"buckets"`
+	Objects    int64          `json:"objects"`
+	Bytes      int64          `json:"bytes"` // of the current versions
+	Conflicts  int64          `json:"conflicts"`
+	Storage    Storage        `json:"storage"`
+	Links      []Link         `json:"links"`
+}
+
+// Endpoints are the addresses in use; empty where nothing listens.
+type Endpoints struct {
+	S3      string `json:"s3,omitempty"`
+	Admin   string `json:"admin,omitempty"`
+	Link    string `json:"link,omitempty"`
+	Metrics string `json:"metrics,omitempty"`
+}
