@@ -1,0 +1,253 @@
+package tree
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/edgefs/edgefs/chunk"
+)
+
+// mapStore is a chunk.Store in a map that counts its calls.
+type mapStore struct {
+	mu                 sync.Mutex
+	m                  map[chunk.ID][]byte
+	domain             chunk.Domain
+	gets, puts, chunks atomic.Int64
+	largest            int // ids of one Get
+}
+
+func (s *mapStore) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
+	s.gets.Add(1)
+	seen := map[chunk.ID]bool{}
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		s.mu.Lock()
+		b, ok := s.m[id]
+		s.largest = max(s.largest, len(ids))
+		s.mu.Unlock()
+		if !ok {
+			return fmt.Errorf("%v: %w", id, chunk.ErrNotFound)
+		}
+		tmp := bytes.Clone(b)
+		c, err := s.domain.Verify(id, tmp)
+		if err != nil {
+			return err
+		}
+		if err := yield(c); err != nil {
+			return err
+		}
+		clear(tmp) // bytes are valid only during yield
+	}
+	return ctx.Err()
+}
+
+func (s *mapStore) Put(ctx context.Context, chunks []chunk.Chunk) error {
+	s.puts.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range chunks {
+		s.m[c.ID()] = bytes.Clone(c.Data())
+	}
+	s.chunks.Add(int64(len(chunks)))
+	return ctx.Err()
+}
+
+func (s *mapStore) Missing(context.Context, []chunk.ID) ([]chunk.ID, error) { panic("not used") }
+
+var (
+	testSalt   = [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	testDomain = chunk.NewDomain([32]byte{'k'})
+)
+
+func newStore(cache *Cache) (*Store, *mapStore) {
+	m := &mapStore{m: map[chunk.ID][]byte{}, domain: testDomain}
+	return NewStore(m, testDomain, cache), m
+}
+
+// model is the map that a tree should be.
+type model map[string]entry
+
+type entry struct {
+	value  string
+	weight int64
+}
+
+func (m model) edits() iter.Seq2[Edit, error] {
+	return func(yield func(Edit, error) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			e := m[k]
+			if !yield(Edit{Key: []byte(k), Value: []byte(e.value), Weight: e.weight}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func seqOf(edits []Edit) iter.Seq2[Edit, error] {
+	return func(yield func(Edit, error) bool) {
+		for _, e := range edits {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func build(t testing.TB, s *Store, m model) Tree {
+	t.Helper()
+	tr, err := New(s, testSalt, chunk.ID{}).Apply(t.Context(), m.edits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// content reads the whole tree and checks its totals on the way.
+func content(t testing.TB, tr Tree) model {
+	t.Helper()
+	m := model{}
+	c := tr.Cursor()
+	if err := c.Seek(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	var prev []byte
+	var weight int64
+	for c.Valid() {
+		if len(m) > 0 && bytes.Compare(c.Key(), prev) <= 0 {
+			t.Fatalf("key %q after %q", c.Key(), prev)
+		}
+		v, err := c.Value(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m[string(c.Key())] = entry{string(v), c.Weight()}
+		prev, weight = c.Key(), weight+c.Weight()
+		if err := c.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := tr.Len(t.Context())
+	if err != nil || n != int64(len(m)) {
+		t.Fatalf("Len %d, %v; want %d", n, err, len(m))
+	}
+	w, err := tr.Weight(t.Context())
+	if err != nil || w != weight {
+		t.Fatalf("Weight %d, %v; want %d", w, err, weight)
+	}
+	return m
+}
+
+// random makes keys of several kinds, some values beyond MaxInline.
+type random struct{ *rand.Rand }
+
+func newRandom(t testing.TB) random {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return random{rand.New(rand.NewPCG(seed, 0))}
+}
+
+func (r random) key(space int) string {
+	switch n := r.IntN(space); n % 4 {
+	case 0:
+		return fmt.Sprintf("dir/%08d", n)
+	case 1:
+		return fmt.Sprintf("%d", n)
+	case 2:
+		return string(bytes.Repeat([]byte{'x'}, n%1024))
+	default:
+		return fmt.Sprintf("a/long/prefix/that/all/share/%x/file", n*7919)
+	}
+}
+
+func (r random) entry() entry {
+	size := r.IntN(40)
+	if r.IntN(20) == 0 {
+		size = MaxInline - 2 + r.IntN(2000)
+	}
+	b := make([]byte, size)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return entry{string(b), r.Int64N(1000) - 100}
+}
+
+func (r random) model(n, space int) model {
+	m := model{}
+	for range n {
+		m[r.key(space)] = r.entry()
+	}
+	return m
+}
+
+// change makes n random edits of m and returns them in order.
+func (r random) change(m model, n, space int) []Edit {
+	edits := map[string]Edit{}
+	for range n {
+		k := r.key(space)
+		if r.IntN(2) == 0 {
+			edits[k] = Edit{Key: []byte(k), Delete: true}
+			delete(m, k)
+			continue
+		}
+		e := r.entry()
+		edits[k] = Edit{Key: []byte(k), Value: []byte(e.value), Weight: e.weight}
+		m[k] = e
+	}
+	var out []Edit
+	for _, k := range slices.Sorted(maps.Keys(edits)) {
+		out = append(out, edits[k])
+	}
+	return out
+}
+
+func TestRandomEditsMatchModelAndFreshBuild(t *testing.T) {
+	r := newRandom(t)
+	for _, cache := range []*Cache{nil, NewCache(1 << 20)} {
+		s, _ := newStore(cache)
+		m := model{}
+		tr := New(s, testSalt, chunk.ID{})
+		for step := range 120 {
+			space := 1 + r.IntN(8000)
+			n := 1 + r.IntN([]int{3, 30, 1500}[r.IntN(3)])
+			var err error
+			tr, err = tr.Apply(t.Context(), seqOf(r.change(m, n, space)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fresh := build(t, s, m)
+			if tr.Root() != fresh.Root() {
+				t.Fatalf("step %d: root of %d entries depends on history", step, len(m))
+			}
+			if step%10 == 0 && !maps.Equal(content(t, tr), m) {
+				t.Fatalf("step %d: content differs", step)
+			}
+			for range 20 {
+				k := r.key(8000)
+				v, ok, err := tr.Get(t.Context(), []byte(k))
+				want, has := m[k]
+				if err != nil || ok != has || string(v) != want.value {
+					t.Fatalf("Get %q: %v, %v", k, ok, err)
+				}
+			}
+		}
+		var all []Edit
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			all = append(all, Edit{Key: []byte(k), Delete: true})
+		}
+		tr, err := tr.Apply(t.Context(), seqOf(all))
+		if err != nil || !tr.Root().IsZero() {
+			t.Fatalf("all deleted: root %v, %v", tr.Root(), err)
+		}
+	}
+}
