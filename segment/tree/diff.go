@@ -13,34 +13,36 @@ type Change struct {
 	WeightA, WeightB int64
 }
 
-// DiffOptions are bounds of a [Diff]. The zero value of each stands for its default.
-type DiffOptions struct {
-	Batch int // nodes of b read by one Get; 256 by default
-	Ahead int // batches of leaves read ahead of what the caller has seen; 4 by default
+// DiffOption changes how a [Diff] reads.
+type DiffOption func(*diffOptions)
+
+type diffOptions struct {
+	batch int
+	ahead int
 }
 
-func (o DiffOptions) orDefault() DiffOptions {
-	if o.Batch <= 0 {
-		o.Batch = 256
-	}
-	if o.Ahead <= 0 {
-		o.Ahead = 4
-	}
-	return o
-}
+// DiffBatch bounds the nodes of b read by one Get; 256 by default.
+func DiffBatch(nodes int) DiffOption { return func(o *diffOptions) { o.batch = max(nodes, 1) } }
+
+// DiffAhead bounds the batches of leaves that are read ahead of what the caller has seen, and so the memory; 4 by default.
+func DiffAhead(batches int) DiffOption { return func(o *diffOptions) { o.ahead = max(batches, 1) } }
 
 // Diff yields in key order what differs from a to b. The trees must have the same salt; their stores may be different ones.
 //
 // Equal subtrees are neither read nor walked, so the cost is that of the difference. The store of a should be near: its nodes are read as they
 // are needed. The store of b may be far: every node of b that is not in a is read once, in large batches, level by level, and the batches of
 // leaves with the referenced values that differ come ahead of the caller; what b has in common with a is read from a, if at all. An error ends the sequence.
-func Diff(ctx context.Context, a, b Tree, opts DiffOptions) iter.Seq2[Change, error] {
+func Diff(ctx context.Context, a, b Tree, opts ...DiffOption) iter.Seq2[Change, error] {
+	o := diffOptions{batch: 256, ahead: 4}
+	for _, opt := range opts {
+		opt(&o)
+	}
 	return func(yield func(Change, error) bool) {
 		if a.root == b.root {
 			return
 		}
 		ctx, cancel := context.WithCancel(ctx)
-		f := startFetch(ctx, a, b, opts.orDefault())
+		f := startFetch(ctx, a, b, o)
 		defer f.wait()
 		defer cancel()
 

@@ -26,11 +26,11 @@ func diffModels(a, b model) map[string][2]*entry {
 	return d
 }
 
-func checkDiff(t *testing.T, ta, tb Tree, a, b model, opts DiffOptions) {
+func checkDiff(t *testing.T, ta, tb Tree, a, b model, opts ...DiffOption) {
 	t.Helper()
 	want := diffModels(a, b)
 	prev, n := "", 0
-	for c, err := range Diff(t.Context(), ta, tb, opts) {
+	for c, err := range Diff(t.Context(), ta, tb, opts...) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,9 +68,9 @@ func TestDiffMatchesBruteForce(t *testing.T) {
 			b = maps.Clone(a)
 			r.change(b, 1+r.IntN(50), 20000)
 		}
-		opts := DiffOptions{Batch: r.IntN(10), Ahead: r.IntN(3)}
-		checkDiff(t, build(t, near, a), build(t, far, b), a, b, opts)
-		checkDiff(t, build(t, near, b), build(t, far, a), b, a, opts)
+		opts := []DiffOption{DiffBatch(r.IntN(10)), DiffAhead(r.IntN(3))}
+		checkDiff(t, build(t, near, a), build(t, far, b), a, b, opts...)
+		checkDiff(t, build(t, near, b), build(t, far, a), b, a, opts...)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestDiffStopsEarly(t *testing.T) {
 	far, _ := newStore(nil)
 	m := newRandom(t).model(9000, 1<<20)
 	n := 0
-	for _, err := range Diff(t.Context(), New(near, testSalt, chunk.ID{}), build(t, far, m), DiffOptions{Batch: 2}) {
+	for _, err := range Diff(t.Context(), New(near, testSalt, chunk.ID{}), build(t, far, m), DiffBatch(2)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestDiffOfFewEditsReadsOnlyTheirPaths(t *testing.T) {
 	}
 	near0, far0, gets0, nearGets0 := near.Stats(), far.Stats(), farMap.gets.Load(), nearMap.gets.Load()
 	n := 0
-	for _, err := range Diff(t.Context(), a, b, DiffOptions{}) {
+	for _, err := range Diff(t.Context(), a, b) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +127,7 @@ func TestDiffOfAllReadsInLargeBatches(t *testing.T) {
 	b := build(t, far, numbered(100_000))
 	read0, gets0 := far.Stats().ChunksRead, farMap.gets.Load()
 	n := 0
-	for _, err := range Diff(t.Context(), New(near, testSalt, chunk.ID{}), b, DiffOptions{}) {
+	for _, err := range Diff(t.Context(), New(near, testSalt, chunk.ID{}), b) {
 		if err != nil {
 			t.Fatal(err)
 		}

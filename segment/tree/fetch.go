@@ -22,7 +22,7 @@ const (
 // The walk must take every node of it, by await, in key order: a batch of leaves is followed by another one only when all of it was taken.
 type fetch struct {
 	a, b  Tree
-	opts  DiffOptions
+	opts  diffOptions
 	root  *farNode // nil if b is empty
 	group *errgroup.Group
 	done  <-chan struct{} // closed when something failed, or the walk was given up
@@ -57,8 +57,8 @@ type farValue struct {
 	size uint32
 }
 
-func startFetch(ctx context.Context, a, b Tree, opts DiffOptions) *fetch {
-	f := &fetch{a: a, b: b, opts: opts, slots: make(chan struct{}, opts.Ahead), near: map[int]*path{}}
+func startFetch(ctx context.Context, a, b Tree, opts diffOptions) *fetch {
+	f := &fetch{a: a, b: b, opts: opts, slots: make(chan struct{}, opts.ahead), near: map[int]*path{}}
 	f.group, ctx = errgroup.WithContext(ctx)
 	f.done = ctx.Done()
 	if b.root.IsZero() {
@@ -129,7 +129,7 @@ func (f *fetch) inner(ctx context.Context, far []*farNode, nodes []*node) error 
 			}
 			batch = append(batch, kid)
 			entries += n.slots[k].count
-			if len(batch) < f.opts.Batch && (level > 1 || entries < batchEntries) {
+			if len(batch) < f.opts.batch && (level > 1 || entries < batchEntries) {
 				continue
 			}
 			if err := f.read(ctx, batch, level-1); err != nil {
