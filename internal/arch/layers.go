@@ -12,10 +12,10 @@ type Layer struct {
 func Layers() []Layer {
 	return []Layer{
 		// The ground: file systems, build.
-		{"vfs", nil},
-		{"vfs/...", []string{"vfs"}},
+
 		{"internal/vfs", nil},
 		{"internal/vfs/...", []string{"internal/vfs"}},
+		{"internal/journal", []string{"internal/vfs"}},
 		{"internal/buildinfo", nil},
 		{"internal/arch", nil},
 		{"internal/gotest", nil},
@@ -23,16 +23,16 @@ func Layers() []Layer {
 		// Bytes.
 		{"chunk", nil},
 		{"chunk/chunktest", []string{"chunk"}},
-		{"chunk/pack", []string{"chunk", "vfs", "internal/vfs"}},
-		{"chunk/stage", []string{"chunk", "vfs", "internal/vfs"}},
+		{"chunk/pack", []string{"chunk", "internal/vfs"}},
+		{"chunk/stage", []string{"chunk", "internal/vfs"}},
 		{"chunk/...", []string{"chunk"}},
 		{"dedup", []string{"chunk"}},
 		{"dedup/...", []string{"chunk", "dedup"}},
 
 		// A site.
 		{"segment/tree", []string{"chunk"}},
-		{"segment", []string{"chunk", "chunk/stage", "dedup", "segment/...", "vfs", "internal/vfs"}},
-		{"segment/...", []string{"chunk", "vfs", "internal/vfs"}},
+		{"segment", []string{"internal/journal", "chunk", "chunk/stage", "dedup", "segment/...", "internal/vfs"}},
+		{"segment/...", []string{"chunk", "internal/vfs"}},
 
 		// What joins sites.
 		{"isgw", []string{"chunk", "segment", "isgw/...", "internal/vfs"}},
@@ -50,6 +50,7 @@ func Layers() []Layer {
 
 		// What wires and what asks.
 		{"internal/config", nil},
+		{"internal/datadir", []string{"internal/vfs"}},
 		{"internal/daemon", []string{"..."}},
 		{"cmd/edgefs", []string{"internal/admin", "internal/buildinfo", "internal/config", "internal/daemon"}},
 
