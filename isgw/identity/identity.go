@@ -2,6 +2,7 @@ package identity
 
 import (
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -144,4 +145,15 @@ func Load(fsys vfs.FS, dir string) (*Identity, error) {
 		return nil, fmt.Errorf("%s: %w", path.Join(dir, fileName), err)
 	}
 	return id, nil
+}
+
+// Key derives a key of the segment's own for a purpose: the same after a restart, another for each segment.
+func (id *Identity) Key(purpose string) [32]byte {
+	return [32]byte(hmacSum(id.key.Seed(), "edgefs key "+purpose))
+}
+
+func hmacSum(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	_, _ = h.Write([]byte(text))
+	return h.Sum(nil)
 }
