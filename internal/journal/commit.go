@@ -252,11 +252,9 @@ func (j *Journal) nextFile() (*file, error) {
 func (j *Journal) grow(size int64) error {
 	f := j.current()
 	for {
-		err := f.grow(dataStart + size)
+		err := f.w.Allocate(dataStart + size)
 		if err == nil {
-			j.mu.Lock()
-			j.stuck = false
-			j.mu.Unlock()
+			j.grown(f, dataStart+size)
 			return nil
 		}
 		if !vfs.IsFull(err) {
@@ -269,6 +267,15 @@ func (j *Journal) grow(size int64) error {
 			return err
 		}
 	}
+}
+
+func (j *Journal) grown(f *file, size int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stuck = false
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.size = size
 }
 
 // awaitRoom waits for something to happen to the disk while the running batch has no place. A journal that is being closed does not wait for

@@ -22,9 +22,9 @@ const (
 
 // file is a file of the journal. What was committed to it is read through r; w belongs to the one who commits.
 type file struct {
-	fileInfo
-	name  string
-	first uint64 // position of its first record; 0 while it holds no batch
+	fileInfo // the size changes under both the journal's mutex and mu
+	name     string
+	first    uint64 // position of its first record; 0 while it holds no batch
 
 	mu    sync.RWMutex // held for reading while bytes are read, for writing when the file is given up
 	gone  error        // why nothing can be read any more
@@ -226,15 +226,4 @@ func (f *file) markBefore(pos uint64) int64 {
 		return dataStart
 	}
 	return f.marks[i-1].offset
-}
-
-// grow makes the file larger for a batch that does not fit otherwise.
-func (f *file) grow(size int64) error {
-	if err := f.w.Allocate(size); err != nil {
-		return err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.size = size
-	return nil
 }

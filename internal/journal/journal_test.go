@@ -12,7 +12,9 @@ import (
 	"github.com/edgefs/edgefs/internal/vfs"
 )
 
-func small(fs vfs.FS) Options { return Options{FS: fs, Dir: "log", FileSize: 64 << 10, MaxBatch: 16 << 10} }
+func small(fs vfs.FS) Options {
+	return Options{FS: fs, Dir: "log", FileSize: 64 << 10, MaxBatch: 16 << 10}
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()
