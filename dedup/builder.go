@@ -86,28 +86,36 @@ func (b *builder) addChildren(ctx context.Context, e Entry, level int) error {
 	return nil
 }
 
-// reopen takes apart the foreign nodes that end where an entry of a lower level follows, so that it joins their last node.
+// reopen takes apart the foreign node that ends where an entry of a lower level follows, down to that level, so that the entry joins its
+// last node there.
 func (b *builder) reopen(ctx context.Context, level int) error {
 	k := level
 	for k < len(b.runs) && len(b.runs[k].entries) == 0 {
 		k++
 	}
-	for ; k > level && k < len(b.runs) && b.runs[k].foreign; k-- {
-		e := b.runs[k].pop()
-		l, err := loadNode(ctx, b.meta, e, k-1)
-		if err != nil {
+	if k == level || k == len(b.runs) || !b.runs[k].foreign {
+		return nil
+	}
+	return b.unfold(ctx, b.runs[k].pop(), k, level)
+}
+
+// unfold pushes what is below a node of level k: the last of its entries unfolded in turn, until entries of the level given are reached. Only
+// there an id may end a node: above, the last one is no node of the object as it will be.
+func (b *builder) unfold(ctx context.Context, e Entry, k, level int) error {
+	if k == level {
+		return b.push(ctx, e, level, level > 0)
+	}
+	l, err := loadNode(ctx, b.meta, e, k-1)
+	if err != nil {
+		return err
+	}
+	last := len(l.entries) - 1
+	for _, child := range l.entries[:last] {
+		if err := b.push(ctx, child, k-1, k-1 > 0); err != nil {
 			return err
 		}
-		for _, child := range l.entries {
-			if err := b.push(ctx, child, k-1, k-1 > 0); err != nil {
-				return err
-			}
-		}
-		if len(b.runs[k-1].entries) == 0 {
-			return nil // it does end there
-		}
 	}
-	return nil
+	return b.unfold(ctx, l.entries[last], k-1, level)
 }
 
 func (r *run) pop() Entry {
