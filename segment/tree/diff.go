@@ -222,6 +222,7 @@ func (d *differ) enter(ctx context.Context, far *farNode, f *sideFrame) error {
 		if err := f.n.admit(f.i, d.b.lo, far.n); err != nil {
 			return err
 		}
+		f.far.kids[f.i] = nil // the fetch is done with it; so what was walked is not held until the end
 	}
 	d.b.push(sideFrame{n: far.n, far: far})
 	return nil
