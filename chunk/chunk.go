@@ -1,0 +1,76 @@
+package chunk
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"github.com/zeebo/blake3"
+)
+
+// MaxSize bounds a chunk's plain bytes.
+const MaxSize = 8 << 20
+
+// Chunk is verified bytes and their name. The zero Chunk holds nothing.
+//
+// A Chunk does not own its bytes: who hands one over says how long they stay as they are. Whoever keeps one for longer calls [Chunk.Clone].
+type Chunk struct {
+	id   ID
+	data []byte
+}
+
+// ID is the chunk's name.
+func (c Chunk) ID() ID { return c.id }
+
+// Data is the chunk's bytes, to be read only.
+func (c Chunk) Data() []byte { return c.data }
+
+// Size is the number of the chunk's bytes.
+func (c Chunk) Size() int { return len(c.data) }
+
+// Clone is the same chunk with bytes of its own.
+func (c Chunk) Clone() Chunk { return Chunk{c.id, bytes.Clone(c.data)} }
+
+// Domain is a dedup domain: inside one, equal bytes have equal names; the names of two domains have nothing to do with each other, so
+// neither can tell what the other holds. It is safe for concurrent use.
+type Domain struct {
+	pool *sync.Pool // of *blake3.Hasher, keyed
+}
+
+// NewDomain makes the domain of a secret key of 32 bytes.
+func NewDomain(key [32]byte) Domain {
+	return Domain{&sync.Pool{New: func() any {
+		h, err := blake3.NewKeyed(key[:])
+		if err != nil {
+			panic(err) // only for a key of another length
+		}
+		return h
+	}}}
+}
+
+// Name is the id that data has in the domain. BLAKE3: https://github.com/BLAKE3-team/BLAKE3-specs
+func (d Domain) Name(data []byte) ID {
+	h := d.pool.Get().(*blake3.Hasher)
+	h.Reset()
+	_, _ = h.Write(data)
+	var id ID
+	h.Sum(id[:0])
+	d.pool.Put(h)
+	return id
+}
+
+// Make names data, which the chunk then shares: it must not change while the chunk is in use. It panics beyond [MaxSize].
+func (d Domain) Make(data []byte) Chunk {
+	if len(data) > MaxSize {
+		panic(fmt.Sprintf("chunk: %d bytes exceed %d", len(data), MaxSize))
+	}
+	return Chunk{d.Name(data), data}
+}
+
+// Verify makes the chunk that id names of data, shared as by [Domain.Make], or fails with [ErrCorrupt].
+func (d Domain) Verify(id ID, data []byte) (Chunk, error) {
+	if len(data) > MaxSize || d.Name(data) != id {
+		return Chunk{}, fmt.Errorf("chunk %v: %w", id, ErrCorrupt)
+	}
+	return Chunk{id, data}, nil
+}

@@ -1,0 +1,230 @@
+package segment
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/segment/tree"
+)
+
+// base is a bucket's state as of a fold or a merge: two trees and what had been seen. It is immutable.
+type base struct {
+	root
+	at     uint64 // log position of the entry that set it; 0 at first
+	covers uint64 // records up to this log position are in it
+	id     chunk.ID
+	bytes  []byte // of the root chunk; empty at first
+	stats  counters
+
+	headTree    tree.Tree // region byte, key -> head
+	historyTree tree.Tree // key, inverted version id -> version
+}
+
+// The heads tree has two regions: keys that a listing shows or that are in conflict, and keys of which only history or markers are held,
+// which a listing is not to wade through.
+const (
+	regionShown  = 0
+	regionHidden = 1
+)
+
+func (h head) region() byte {
+	if h.content() != nil || h.conflicted() {
+		return regionShown
+	}
+	return regionHidden
+}
+
+func headKey(region byte, key string) []byte { return append([]byte{region}, key...) }
+
+// historyKey sorts by key, then newest first. A zero byte of the key is escaped, two end it.
+func historyKey(key string, id VersionID) []byte {
+	return id.appendInverted(historyPrefix(key))
+}
+
+func historyPrefix(key string) []byte {
+	b := make([]byte, 0, len(key)+2+longVersionID)
+	for i := range len(key) {
+		b = append(b, key[i])
+		if key[i] == 0 {
+			b = append(b, 0xff)
+		}
+	}
+	return append(b, 0, 0)
+}
+
+func (v VersionID) appendInverted(b []byte) []byte {
+	n := len(b)
+	b = v.appendOrdered(b)
+	for i := n; i < len(b); i++ {
+		b[i] = ^b[i]
+	}
+	return b
+}
+
+func parseHistoryKey(b []byte) (key string, id VersionID, err error) {
+	n := len(b) - longVersionID
+	if n < 2 || b[n-1] != 0 || b[n-2] != 0 {
+		return "", id, badFormat("history key")
+	}
+	order := bytes.Clone(b[n:])
+	for i := range order {
+		order[i] = ^order[i]
+	}
+	id, _ = orderedVersionID(order)
+	return string(bytes.ReplaceAll(b[:n-2], []byte{0, 0xff}, []byte{0})), id, nil
+}
+
+// headOf reads a key's head; an empty one when nothing of the key is held.
+func (b *base) headOf(ctx context.Context, key string) (head, error) {
+	for _, region := range []byte{regionShown, regionHidden} {
+		v, ok, err := b.headTree.Get(ctx, headKey(region, key))
+		if err != nil {
+			return head{}, fmt.Errorf("read head of %q: %w", key, err)
+		}
+		if ok {
+			return parseHead(key, v)
+		}
+	}
+	return head{}, nil
+}
+
+// version reads one version; nil when it is not held.
+func (b *base) version(ctx context.Context, key string, id VersionID) (*Version, error) {
+	v, ok, err := b.historyTree.Get(ctx, historyKey(key, id))
+	if err != nil {
+		return nil, fmt.Errorf("read version of %q: %w", key, err)
+	}
+	if !ok {
+		return nil, nil
+	}
+	return b.decodeVersion(key, id, v)
+}
+
+func (b *base) decodeVersion(key string, id VersionID, raw []byte) (*Version, error) {
+	v, err := parseStored(key, raw)
+	if err == nil && v.VersionID != id {
+		err = badFormat("history")
+	}
+	return v, err
+}
+
+// versions are those of one key, newest first, from a version on (inclusive; nil: all).
+func (b *base) versions(ctx context.Context, key string, from *VersionID) iter.Seq2[*Version, error] {
+	return func(yield func(*Version, error) bool) {
+		prefix := historyPrefix(key)
+		seek := prefix
+		if from != nil {
+			seek = historyKey(key, *from)
+		}
+		c := b.historyTree.Cursor()
+		for err := c.Seek(ctx, seek); ; err = c.Next(ctx) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !c.Valid() || !bytes.HasPrefix(c.Key(), prefix) || len(c.Key()) != len(prefix)+longVersionID {
+				return
+			}
+			v, err := b.atCursor(ctx, c)
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (b *base) atCursor(ctx context.Context, c *tree.Cursor) (*Version, error) {
+	key, id, err := parseHistoryKey(c.Key())
+	if err != nil {
+		return nil, err
+	}
+	raw, err := c.Value(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.decodeVersion(key, id, raw)
+}
+
+// overlayKey is what the records since the base made of one key. It is immutable: each record that touches the key makes another.
+type overlayKey struct {
+	head  head
+	delta []deltaVersion // newest first: where the key's versions differ from the base
+	last  uint64         // log position of the last record that touched it
+}
+
+type deltaVersion struct {
+	id  VersionID
+	now *Version // nil: not held any more
+}
+
+func (o *overlayKey) find(id VersionID) (deltaVersion, bool) {
+	if o == nil {
+		return deltaVersion{}, false
+	}
+	i, found := slices.BinarySearchFunc(o.delta, id, func(d deltaVersion, id VersionID) int { return id.Compare(d.id) })
+	if !found {
+		return deltaVersion{}, false
+	}
+	return o.delta[i], true
+}
+
+// with is the delta and what changes did.
+func (o *overlayKey) with(changes []change) []deltaVersion {
+	var out []deltaVersion
+	if o != nil {
+		out = slices.Clone(o.delta)
+	}
+	for _, c := range changes {
+		i, found := slices.BinarySearchFunc(out, c.id(), func(d deltaVersion, id VersionID) int { return id.Compare(d.id) })
+		d := deltaVersion{c.id(), c.now}
+		if found {
+			out[i] = d
+		} else {
+			out = slices.Insert(out, i, d)
+		}
+	}
+	return out
+}
+
+// versionsOver merges a key's versions in the base with what the overlay says, newest first, from a version on.
+func (b *base) versionsOver(ctx context.Context, over *overlayKey, key string, from *VersionID) iter.Seq2[*Version, error] {
+	return func(yield func(*Version, error) bool) {
+		var delta []deltaVersion
+		if over != nil {
+			delta = over.delta
+		}
+		for from != nil && len(delta) > 0 && delta[0].id.Compare(*from) > 0 {
+			delta = delta[1:]
+		}
+		for v, err := range b.versions(ctx, key, from) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for len(delta) > 0 && delta[0].id.Compare(v.VersionID) > 0 {
+				if delta[0].now != nil && !yield(delta[0].now, nil) {
+					return
+				}
+				delta = delta[1:]
+			}
+			if len(delta) > 0 && delta[0].id == v.VersionID {
+				v, delta = delta[0].now, delta[1:]
+			}
+			if v != nil && !yield(v, nil) {
+				return
+			}
+		}
+		for _, d := range delta {
+			if d.now != nil && !yield(d.now, nil) {
+				return
+			}
+		}
+	}
+}
+
+var errStop = errors.New("stop")

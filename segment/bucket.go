@@ -1,0 +1,253 @@
+package segment
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/dedup"
+	"github.com/edgefs/edgefs/segment/tree"
+	"github.com/tidwall/btree"
+)
+
+// Bucket is one bucket at this segment. It is safe for concurrent use.
+//
+// Its state is a base, the trees of the last fold, and an ordered overlay of what the records since made of each key they touched. The
+// log's goroutine alone changes it, under mu; whoever reads takes what it needs under mu and then works on immutable values.
+type Bucket struct {
+	s      *Segment
+	id     BucketID
+	doc    atomic.Pointer[bucketDoc]
+	domain chunk.Domain
+	trees  *tree.Store
+
+	gate sync.RWMutex // writers share it until their write is applied; deleting the bucket excludes them
+	fold sync.Mutex   // one fold or merge at a time
+
+	seq  sync.Mutex // order of dots, stamps and log positions
+	next uint64     // last dot number given out in this life
+
+	mu       sync.RWMutex
+	base     *base
+	overlay  *btree.Map[string, *overlayKey]
+	tail     []tailRecord // records since the base
+	others   Vector       // what has been seen of other origins; replaced, never changed
+	applied  uint64       // of this life's writes
+	settings settingsRecord
+	stats    counters
+	last     uint64 // log position of the last entry that touched the bucket
+	cost     int64  // bytes of memory in overlay and tail, about
+}
+
+type tailRecord struct {
+	pos uint64
+	r   *record
+}
+
+func newBucket(s *Segment, id BucketID, doc *bucketDoc) *Bucket {
+	b := &Bucket{s: s, id: id, domain: s.domainOf(doc.domain), overlay: btree.NewMap[string, *overlayKey](0), others: Vector{}}
+	b.doc.Store(doc)
+	b.trees = tree.NewStore(s.cfg.Chunks.Open(b.domain, chunk.Meta), b.domain, s.nodes)
+	b.settings = settingsRecord{Settings: doc.settings}
+	b.base = &base{root: root{seen: Vector{}, settings: b.settings}}
+	b.base.headTree, b.base.historyTree = b.newTree(chunk.ID{}), b.newTree(chunk.ID{})
+	return b
+}
+
+func (b *Bucket) newTree(root chunk.ID) tree.Tree { return tree.New(b.trees, b.doc.Load().salt, root) }
+
+// newBase is the base that a fold or merge names.
+func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
+	out := &base{at: at, covers: f.covers, bytes: f.root, stats: f.stats}
+	if len(f.root) == 0 { // a bucket that was never folded
+		out.root = root{seen: Vector{}, settings: settingsRecord{Settings: b.doc.Load().settings}}
+	} else {
+		var err error
+		if out.root, err = parseRoot(f.root); err != nil {
+			return nil, fmt.Errorf("bucket %v: %w", b.id, err)
+		}
+		out.id = b.domain.Name(f.root)
+	}
+	out.headTree, out.historyTree = b.newTree(out.heads), b.newTree(out.history)
+	return out, nil
+}
+
+// setBase makes base the bucket's, with nothing over it. The caller holds mu, or is alone.
+func (b *Bucket) setBase(n *base) {
+	own := b.s.Origin()
+	b.base, b.stats, b.settings = n, n.stats, n.root.settings
+	b.overlay, b.tail, b.cost = btree.NewMap[string, *overlayKey](0), nil, 0
+	b.others = n.seen.Clone()
+	b.applied = b.others[own]
+	delete(b.others, own)
+	b.last = max(b.last, n.covers)
+}
+
+// seen is C. The caller holds mu.
+func (b *Bucket) seenLocked() Vector {
+	if b.applied == 0 {
+		return b.others
+	}
+	return b.others.With(Dot{b.s.Origin(), b.applied})
+}
+
+// Seen is what this segment has seen of the bucket.
+func (b *Bucket) Seen() Vector {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.seenLocked()
+}
+
+// snapshot is the bucket at one moment, for whoever reads more than one key.
+type snapshot struct {
+	base    *base
+	overlay *btree.Map[string, *overlayKey]
+}
+
+func (b *Bucket) snapshot() snapshot {
+	b.mu.Lock() // Copy marks the map's nodes as shared
+	defer b.mu.Unlock()
+	return snapshot{b.base, b.overlay.Copy()}
+}
+
+// keyView is a key at one moment.
+type keyView struct {
+	base     *base
+	over     *overlayKey
+	deps     Vector
+	settings Settings
+}
+
+func (b *Bucket) view(key string) keyView {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	over, _ := b.overlay.Get(key)
+	return keyView{b.base, over, b.others, b.settings.Settings}
+}
+
+func (v keyView) head(ctx context.Context, key string) (head, error) {
+	if v.over != nil {
+		return v.over.head, nil
+	}
+	return v.base.headOf(ctx, key)
+}
+
+// version looks one version up, nil when it is not held.
+func (v keyView) version(ctx context.Context, key string, id VersionID) (*Version, error) {
+	if d, ok := v.over.find(id); ok {
+		return d.now, nil
+	}
+	return v.base.version(ctx, key, id)
+}
+
+// ID names the bucket for ever.
+func (b *Bucket) ID() BucketID { return b.id }
+
+// Settings are the bucket's, as far as this segment has seen them.
+func (b *Bucket) Settings() Settings {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.settings.Settings
+}
+
+// Cutter is how the bucket's content is cut, alike at all segments.
+func (b *Bucket) Cutter() dedup.Params { return b.doc.Load().cutter }
+
+// BucketStats are sums over a bucket.
+type BucketStats struct {
+	Objects   int64    `json:"objects"`   // keys that a listing shows
+	Bytes     int64    `json:"bytes"`     // their sizes
+	Versions  int64    `json:"versions"`  // versions held, delete markers too
+	Conflicts int64    `json:"conflicts"` // keys in conflict
+	Root      chunk.ID `json:"root"`      // of the last fold
+	Pending   int      `json:"pending"`   // keys written since
+	Seen      Vector   `json:"-"`
+}
+
+// Stats answers from memory. Root is that of the last fold: [Bucket.Fold] brings it up to date.
+func (b *Bucket) Stats() BucketStats {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	s := b.stats
+	return BucketStats{s.objects, s.bytes, s.versions, s.conflicts, b.base.id, b.overlay.Len(), b.seenLocked()}
+}
+
+// apply makes one record part of the state. The caller holds mu and has checked nothing.
+func (b *Bucket) apply(ctx context.Context, pos uint64, r *record, h *hint, size int) error {
+	if r.Dot.Origin == b.s.Origin() {
+		if r.Dot.N <= b.applied {
+			return nil
+		}
+		b.applied = r.Dot.N
+	} else {
+		if b.others.Has(r.Dot) {
+			return nil
+		}
+		b.others = b.others.With(r.Dot)
+	}
+	for i := range r.effects {
+		if err := b.applyEffect(ctx, pos, r, &r.effects[i], h); err != nil {
+			return fmt.Errorf("bucket %v: apply %v: %w", b.id, r.Dot, err)
+		}
+	}
+	if r.settings != nil {
+		b.settings = b.settings.newer(*r.settings)
+	}
+	b.tail = append(b.tail, tailRecord{pos, r})
+	b.cost += int64(size) + recordCost
+	b.last = pos
+	return nil
+}
+
+// recordCost is what a record keeps in memory beyond its encoded bytes, about.
+const recordCost = 700
+
+func (b *Bucket) applyEffect(ctx context.Context, pos uint64, r *record, e *effect, h *hint) error {
+	over, _ := b.overlay.Get(e.key)
+	v := keyView{base: b.base, over: over}
+	was, ok := h.valid(e.key, over, b.base.at)
+	if !ok {
+		var err error
+		if was, err = v.head(ctx, e.key); err != nil {
+			return err
+		}
+	}
+	find := func(id VersionID) (*Version, error) {
+		for _, w := range was.versions {
+			if w.VersionID == id {
+				return w, nil
+			}
+		}
+		if was.count == len(was.versions) {
+			return nil, nil
+		}
+		return v.version(ctx, e.key, id)
+	}
+	changes, err := e.changes(r, find)
+	if err != nil {
+		return err
+	}
+	next := &overlayKey{delta: over.with(changes), last: pos}
+	next.head, err = was.after(changes, func() (*Version, error) {
+		for v, err := range b.base.versionsOver(ctx, next, e.key, nil) {
+			return v, err
+		}
+		return nil, nil
+	})
+	if err != nil {
+		return err
+	}
+	b.stats.moved(was, next.head)
+	b.overlay.Set(e.key, next)
+	return nil
+}
+
+// valid gives the head that the writer planned with, if it is still the key's.
+func (h *hint) valid(key string, over *overlayKey, at uint64) (head, bool) {
+	if h == nil || h.key != key || h.over != over || over == nil && h.base != at {
+		return head{}, false
+	}
+	return h.head, true
+}

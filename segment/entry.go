@@ -1,0 +1,328 @@
+package segment
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/edgefs/edgefs/chunk"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// entry is one committed step of the segment's log: all of it happens, or nothing.
+type entry struct {
+	writes  []write
+	folds   []foldItem
+	merges  []mergeItem
+	cursors []cursorItem
+	life    uint32 // not 0: the segment begins this life
+}
+
+// write is one record of a bucket and, when its payload is small and new, that payload: durable with the record.
+type write struct {
+	bucket  BucketID
+	record  *record
+	raw     []byte // record, encoded
+	payload [][]byte
+
+	hint *hint // of the writer here, to save applying a lookup; never written
+}
+
+// hint is what a local writer found when it planned its write.
+type hint struct {
+	key  string
+	over *overlayKey // what the overlay held of the key, nil for nothing
+	head head
+	base uint64 // the base that head was read from, when over is nil
+}
+
+// foldItem says that the records up to Covers are now in the tree of Root. It counts only while the bucket's base is the one it was made
+// from: positions are compared, for a root may come again.
+type foldItem struct {
+	bucket BucketID
+	prev   uint64 // log position that set the base it was made from; 0 for none
+	covers uint64
+	root   []byte // the root chunk's bytes
+	stats  counters
+}
+
+// mergeItem says that a bucket's base is now what it was and what a peer had, together.
+type mergeItem struct {
+	foldItem
+	theirs Vector // what the peer had seen: the mark that a feed passes on
+	peer   ID
+	newest HLC // of the versions that came in
+}
+
+type cursorItem struct {
+	peer ID
+	Cursor
+}
+
+const (
+	entryFormat = 1
+
+	entryFieldFormat = 1
+	entryFieldWrite  = 2
+	entryFieldFold   = 3
+	entryFieldMerge  = 4
+	entryFieldCursor = 5
+	entryFieldLife   = 6
+)
+
+func (e *entry) appendTo(b []byte) []byte {
+	b = putUint(b, entryFieldFormat, entryFormat)
+	for i := range e.writes {
+		w := &e.writes[i]
+		if w.raw == nil {
+			w.raw = w.record.appendTo(nil)
+		}
+		n := protowire.SizeTag(1) + protowire.SizeBytes(len(w.bucket)) + protowire.SizeTag(2) + protowire.SizeBytes(len(w.raw))
+		for _, p := range w.payload {
+			n += protowire.SizeTag(3) + protowire.SizeBytes(len(p))
+		}
+		b = protowire.AppendTag(b, entryFieldWrite, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(n))
+		b = putMessage(b, 1, w.bucket[:])
+		b = putMessage(b, 2, w.raw)
+		for _, p := range w.payload {
+			b = putMessage(b, 3, p)
+		}
+	}
+	for i := range e.folds {
+		b = putMessage(b, entryFieldFold, e.folds[i].appendTo(nil))
+	}
+	for i := range e.merges {
+		m := e.merges[i].appendTo(nil)
+		m = putBytes(m, 6, appendVector(nil, e.merges[i].theirs))
+		m = putFixed(m, 7, uint64(e.merges[i].peer))
+		b = putMessage(b, entryFieldMerge, putFixed(m, 8, uint64(e.merges[i].newest)))
+	}
+	for _, c := range e.cursors {
+		b = putMessage(b, entryFieldCursor, c.appendTo(nil))
+	}
+	return putUint(b, entryFieldLife, uint64(e.life))
+}
+
+func (f *foldItem) appendTo(b []byte) []byte {
+	b = putMessage(b, 1, f.bucket[:])
+	b = putUint(b, 2, f.prev)
+	b = putUint(b, 3, f.covers)
+	b = putMessage(b, 4, f.root)
+	return putBytes(b, 5, f.stats.appendTo(nil))
+}
+
+func (c cursorItem) appendTo(b []byte) []byte {
+	b = putFixed(b, 1, uint64(c.peer))
+	b = putUint(b, 2, uint64(c.Inc))
+	return putUint(b, 3, c.Pos)
+}
+
+// parseEntry reads an entry, which shares b. Records are parsed too.
+func parseEntry(b []byte) (*entry, error) {
+	e := new(entry)
+	format := uint64(0)
+	err := eachField("log entry", b, func(f field) (err error) {
+		switch f.num {
+		case entryFieldFormat:
+			format = f.n
+		case entryFieldWrite:
+			var w write
+			w, err = parseWrite(f.b)
+			e.writes = append(e.writes, w)
+		case entryFieldFold:
+			var m mergeItem
+			m, err = parseMerge(f.b)
+			e.folds = append(e.folds, m.foldItem)
+		case entryFieldMerge:
+			var m mergeItem
+			m, err = parseMerge(f.b)
+			e.merges = append(e.merges, m)
+		case entryFieldCursor:
+			var c cursorItem
+			c, err = parseCursor(f.b)
+			e.cursors = append(e.cursors, c)
+		case entryFieldLife:
+			e.life = uint32(f.n)
+		default: // what a later build decided cannot be skipped
+			return fmt.Errorf("log entry field %d: %w", f.num, ErrForeign)
+		}
+		return err
+	})
+	if err == nil && format != entryFormat {
+		err = fmt.Errorf("log entry format %d: %w", format, ErrForeign)
+	}
+	return e, err
+}
+
+func parseWrite(b []byte) (w write, err error) {
+	err = eachField("write", b, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			w.bucket, err = bucketIDOf(f.b)
+		case 2:
+			w.raw = bytes.Clone(f.b) // the record outlives the log's buffer
+			w.record, err = parseRecord(w.raw)
+		case 3:
+			if len(f.b) > chunk.MaxSize {
+				return badFormat("write")
+			}
+			w.payload = append(w.payload, f.b)
+		}
+		return err
+	})
+	if err == nil && w.record == nil {
+		err = badFormat("write")
+	}
+	return w, err
+}
+
+func parseMerge(b []byte) (m mergeItem, err error) {
+	m.theirs = Vector{}
+	err = eachField("fold", b, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			m.bucket, err = bucketIDOf(f.b)
+		case 2:
+			m.prev = f.n
+		case 3:
+			m.covers = f.n
+		case 4:
+			m.root = f.b
+		case 5:
+			m.stats, err = parseCounters(f.b)
+		case 6:
+			m.theirs, err = parseVector(f.b)
+		case 7:
+			m.peer = ID(f.n)
+		case 8:
+			m.newest = HLC(f.n)
+		}
+		return err
+	})
+	return m, err
+}
+
+func parseCursor(b []byte) (c cursorItem, err error) {
+	err = eachField("cursor", b, func(f field) error {
+		switch f.num {
+		case 1:
+			c.peer = ID(f.n)
+		case 2:
+			c.Inc = uint32(f.n)
+		case 3:
+			c.Pos = f.n
+		}
+		return nil
+	})
+	return c, err
+}
+
+func bucketIDOf(b []byte) (id BucketID, err error) {
+	if len(b) != len(id) {
+		return id, badFormat("bucket id")
+	}
+	return BucketID(b), nil
+}
+
+// counters are sums over a bucket's keys. They are a function of its state, kept beside it.
+type counters struct {
+	objects   int64 // keys whose current version is content
+	bytes     int64 // their sizes
+	versions  int64 // versions held, markers too
+	conflicts int64 // keys in conflict
+}
+
+func (c *counters) add(h head, sign int64) {
+	if v := h.content(); v != nil {
+		c.objects += sign
+		c.bytes += sign * v.Size()
+	}
+	c.versions += sign * int64(h.count)
+	if h.conflicted() {
+		c.conflicts += sign
+	}
+}
+
+// moved accounts for a key whose head was and is now.
+func (c *counters) moved(was, now head) {
+	c.add(was, -1)
+	c.add(now, 1)
+}
+
+func (c counters) appendTo(b []byte) []byte {
+	for i, n := range []int64{c.objects, c.bytes, c.versions, c.conflicts} {
+		b = putUint(b, fieldNum(i+1), uint64(n))
+	}
+	return b
+}
+
+func parseCounters(b []byte) (c counters, err error) {
+	err = eachField("counters", b, func(f field) error {
+		switch f.num {
+		case 1:
+			c.objects = int64(f.n)
+		case 2:
+			c.bytes = int64(f.n)
+		case 3:
+			c.versions = int64(f.n)
+		case 4:
+			c.conflicts = int64(f.n)
+		}
+		return nil
+	})
+	return c, err
+}
+
+// root is the root chunk of a bucket's state: the hash of its bytes is what sites compare.
+type root struct {
+	heads, history chunk.ID
+	seen           Vector
+	settings       settingsRecord
+}
+
+const rootFormat = 1
+
+func (r root) appendTo(b []byte) []byte {
+	b = putUint(b, 1, rootFormat)
+	if !r.heads.IsZero() {
+		b = putMessage(b, 2, r.heads[:])
+	}
+	if !r.history.IsZero() {
+		b = putMessage(b, 3, r.history[:])
+	}
+	b = putBytes(b, 4, appendVector(nil, r.seen))
+	return putMessage(b, 5, r.settings.appendTo(nil))
+}
+
+func parseRoot(b []byte) (r root, err error) {
+	format := uint64(0)
+	r.seen = Vector{}
+	err = eachField("root", b, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			format = f.n
+		case 2:
+			r.heads, err = chunkIDOf(f.b)
+		case 3:
+			r.history, err = chunkIDOf(f.b)
+		case 4:
+			r.seen, err = parseVector(f.b)
+		case 5:
+			r.settings, err = parseSettingsRecord(f.b)
+		default: // a state that this build cannot merge
+			return fmt.Errorf("root field %d: %w", f.num, ErrForeign)
+		}
+		return err
+	})
+	if err == nil && format != rootFormat {
+		err = fmt.Errorf("root format %d: %w", format, ErrForeign)
+	}
+	return r, err
+}
+
+func chunkIDOf(b []byte) (id chunk.ID, err error) {
+	if len(b) != len(id) {
+		return id, badFormat("chunk id")
+	}
+	return chunk.ID(b), nil
+}

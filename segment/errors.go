@@ -1,0 +1,55 @@
+package segment
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The errors of the package, to be tested with errors.Is. Those of package chunk (ErrFull, ErrUnavailable, ErrCorrupt) pass through.
+var (
+	ErrNoSuchBucket    = errors.New("no such bucket")
+	ErrBucketExists    = errors.New("bucket exists")
+	ErrBucketNotEmpty  = errors.New("bucket is not empty")
+	ErrNoSuchKey       = errors.New("no such key")
+	ErrNoSuchVersion   = errors.New("no such version")
+	ErrPrecondition    = errors.New("precondition failed")
+	ErrNoSuchUpload    = errors.New("no such upload")
+	ErrInvalidPart     = errors.New("invalid part")
+	ErrInvalidName     = errors.New("invalid name")
+	ErrInvalidArgument = errors.New("invalid argument")
+	ErrNotHome         = errors.New("settings are changed at the bucket's home")
+	ErrNotEmptySegment = errors.New("segment holds buckets")
+	// ErrUnavailable says that the segment cannot answer now; nothing is known of the outcome of a write.
+	ErrUnavailable = errors.New("unavailable")
+	ErrClosed      = errors.New("segment is closed")
+	// ErrLogCut says that the log no longer holds what a feed asks for: the bucket must be synced.
+	ErrLogCut = errors.New("the log is cut there")
+	// ErrClockAhead says that a stamp is further ahead of the local clock than the bound allows.
+	ErrClockAhead = errors.New("clock too far ahead")
+	// ErrQuarantine says that one dot names two writes: merging would lose one of them, so it is refused.
+	ErrQuarantine = errors.New("two writes of one name")
+	// ErrRefused says that a peer asked for what it was not granted.
+	ErrRefused = errors.New("refused")
+	// ErrForeign says that a directory or file is not what was expected, or of a newer format.
+	ErrForeign = errors.New("unknown format")
+	// ErrDamaged says that the segment's own state cannot be read as it was written.
+	ErrDamaged = errors.New("state damaged")
+)
+
+// MarkerError says that the version asked for is a delete marker. It is ErrNoSuchKey.
+type MarkerError struct{ Version Version }
+
+func (e *MarkerError) Error() string { return fmt.Sprintf("%q is deleted", e.Version.Key) }
+
+// Is makes a marker a missing key.
+func (e *MarkerError) Is(target error) bool { return target == ErrNoSuchKey }
+
+// DoubtError says that a record cannot be applied before its bucket is synced: something that its writer had seen is missing here.
+type DoubtError struct {
+	Bucket BucketID
+	Item   int // index of the item; those before it are committed
+}
+
+func (e *DoubtError) Error() string {
+	return fmt.Sprintf("bucket %v must be synced before item %d applies", e.Bucket, e.Item)
+}

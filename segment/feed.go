@@ -1,0 +1,384 @@
+package segment
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/internal/journal"
+	"github.com/edgefs/edgefs/segment/tree"
+)
+
+// Cursor is a place in the log of one life of a peer: what lies before Pos is applied here.
+type Cursor struct {
+	Inc uint32
+	Pos uint64
+}
+
+// FeedItem is one step of a linked bucket, as a feed carries it.
+type FeedItem struct {
+	Pos    uint64 // in the sender's log
+	Bucket BucketID
+	Record []byte // encoded; empty for a mark
+	Dot    Dot    // the record's
+	// Mark says that the sender learned something by a sync: a receiver that has not seen all of it syncs too.
+	Mark Vector
+}
+
+// LogEnd is the position behind the last committed one: where a feed of what comes next begins.
+func (s *Segment) LogEnd() uint64 { return s.log.Last() + 1 }
+
+// FeedFrom reads the committed steps of linked buckets from a log position on, about max bytes of log, and the position to go on from. It
+// waits while there is no log record at pos. Items may be empty. It fails with ErrLogCut when the log no longer reaches back to pos.
+func (s *Segment) FeedFrom(ctx context.Context, pos uint64, max int64) (items []FeedItem, next uint64, err error) {
+	if err := s.log.Wait(ctx, pos); err != nil {
+		if s.failure.get() != nil {
+			return nil, pos, s.failure.get()
+		}
+		return nil, pos, err
+	}
+	next, err = s.log.Read(ctx, pos, max, func(r journal.Record) error {
+		items, err = appendFeed(items, r)
+		return err
+	})
+	if errors.Is(err, journal.ErrCut) {
+		return nil, pos, fmt.Errorf("feed from %d: %w", pos, ErrLogCut)
+	}
+	if err != nil {
+		return nil, pos, fmt.Errorf("feed from %d: %w", pos, err)
+	}
+	return items, next, nil
+}
+
+// appendFeed picks what a feed carries from a log record, without its payload.
+func appendFeed(items []FeedItem, r journal.Record) ([]FeedItem, error) {
+	err := eachField("log entry", r.Data, func(f field) error {
+		switch f.num {
+		case entryFieldWrite:
+			item, err := feedWrite(f.b)
+			item.Pos = r.Pos
+			if item.Bucket != localBucket {
+				items = append(items, item)
+			}
+			return err
+		case entryFieldMerge:
+			m, err := parseMerge(f.b)
+			if m.bucket != localBucket {
+				items = append(items, FeedItem{Pos: r.Pos, Bucket: m.bucket, Mark: m.theirs})
+			}
+			return err
+		}
+		return nil
+	})
+	return items, err
+}
+
+func feedWrite(b []byte) (item FeedItem, err error) {
+	err = eachField("write", b, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			item.Bucket, err = bucketIDOf(f.b)
+		case 2:
+			item.Record = bytes.Clone(f.b)
+			item.Dot, err = recordDot(f.b)
+		}
+		return err
+	})
+	return item, err
+}
+
+func recordDot(b []byte) (d Dot, err error) {
+	err = eachField("record", b, func(f field) error {
+		if f.num != recordFieldID {
+			return nil
+		}
+		id, err := parseVersionID(f.b)
+		if d = id.Dot; err == nil {
+			err = errStop
+		}
+		return err
+	})
+	if err == errStop {
+		return d, nil
+	}
+	return d, errors.Join(err, badFormat("record"))
+}
+
+// Cursor is where the feed from a peer stands; false when there has been none.
+func (s *Segment) Cursor(peer ID) (Cursor, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	c, ok := s.cursors[peer]
+	return c, ok
+}
+
+// SetCursor makes the feed from a peer go on from c.
+func (s *Segment) SetCursor(_ context.Context, peer ID, c Cursor) error {
+	if have, ok := s.Cursor(peer); ok && have == c {
+		return nil
+	}
+	return s.commit(&entry{cursors: []cursorItem{{peer, c}}})
+}
+
+// LinkedBuckets are the buckets that links carry, the federation's own first, and what is seen of each.
+func (s *Segment) LinkedBuckets() map[BucketID]Vector {
+	out := map[BucketID]Vector{}
+	for _, b := range s.allBuckets() {
+		if b.Linked() {
+			out[b.id] = b.Seen()
+		}
+	}
+	return out
+}
+
+// Receive takes a peer's feed items in: those that are new become one entry, durable and applied when it returns, that also moves the cursor
+// to next. What is known already is skipped.
+//
+// It fails with a *[DoubtError] when item done needs its bucket synced first: the items before it are committed and the cursor stands at
+// it. It fails with ErrClockAhead, and nothing is committed, when a stamp lies too far ahead.
+func (s *Segment) Receive(ctx context.Context, peer ID, items []FeedItem, next Cursor) (done int, err error) {
+	if err := s.admit(ctx); err != nil {
+		return 0, err
+	}
+	e := &entry{}
+	seen := map[BucketID]Vector{}
+	var doubt *DoubtError
+	for i, item := range items {
+		ok, err := s.admitItem(ctx, e, seen, item)
+		if err != nil {
+			return 0, fmt.Errorf("receive from %v at %d: %w", peer, item.Pos, err)
+		}
+		if !ok {
+			doubt = &DoubtError{item.Bucket, i}
+			if s.bucket(item.Bucket) == nil {
+				doubt.Bucket = FederationBucket // which says what bucket that is
+			}
+			next.Pos = item.Pos
+			break
+		}
+		done = i + 1
+	}
+	if have, _ := s.Cursor(peer); len(e.writes) > 0 || doubt != nil && have != next {
+		e.cursors = []cursorItem{{peer, next}}
+		if err := s.commit(e); err != nil {
+			return 0, err
+		}
+	}
+	if doubt != nil {
+		return done, doubt
+	}
+	return done, nil
+}
+
+// admitItem adds an item to the entry, unless it is known; false when it cannot be applied yet. seen is what will be seen of each bucket
+// when the entry is applied.
+func (s *Segment) admitItem(ctx context.Context, e *entry, seen map[BucketID]Vector, item FeedItem) (bool, error) {
+	b := s.bucket(item.Bucket)
+	if b == nil {
+		return false, nil
+	}
+	if !b.Linked() {
+		return false, fmt.Errorf("bucket %v: %w", item.Bucket, ErrRefused)
+	}
+	c, ok := seen[b.id]
+	if !ok {
+		c = b.Seen().Clone()
+		seen[b.id] = c
+	}
+	if len(item.Record) == 0 {
+		return c.Covers(item.Mark), nil
+	}
+	raw := bytes.Clone(item.Record)
+	r, err := parseRecord(raw)
+	if err != nil {
+		return false, err
+	}
+	if c.Has(r.Dot) {
+		return true, nil
+	}
+	if r.HLC > s.clock.bound() {
+		return false, fmt.Errorf("record %v of %v: %w", r.Dot, r.Time(), ErrClockAhead)
+	}
+	if r.Dot.Origin == s.Origin() {
+		if b.gave(r.Dot) { // on its way through our log
+			return true, nil
+		}
+		if err := s.newLife(r.Dot.Inc + 1); err != nil {
+			return false, err
+		}
+	}
+	if !c.Covers(r.deps) || c[r.Dot.Origin] != r.Dot.N-1 {
+		return false, nil
+	}
+	for i := range r.effects { // bring the heads into the cache, not to read them under the bucket's lock
+		if _, err := b.view(r.effects[i].key).head(ctx, r.effects[i].key); err != nil {
+			return false, err
+		}
+	}
+	c[r.Dot.Origin] = r.Dot.N
+	e.writes = append(e.writes, write{bucket: b.id, record: r, raw: raw})
+	return true, nil
+}
+
+// SelfSeen compares what a peer has seen of this life with what this segment knows of it. Where the peer has seen more, this segment came
+// back from a backup: it begins another life, so that no name is given to two writes.
+func (s *Segment) SelfSeen(_ context.Context, peer map[BucketID]Vector) error {
+	self := s.Origin()
+	for id, c := range peer {
+		b := s.bucket(id)
+		if b == nil {
+			if c[self] > 0 {
+				return s.newLife(self.Inc + 1)
+			}
+			continue
+		}
+		if !b.gave(Dot{self, c[self]}) {
+			return s.newLife(self.Inc + 1)
+		}
+	}
+	return nil
+}
+
+// gave says whether a name of this life has been given to a write.
+func (b *Bucket) gave(d Dot) bool {
+	b.seq.Lock()
+	defer b.seq.Unlock()
+	return d.N <= b.next
+}
+
+// newLife begins the life inc, unless this one is as late. No write is named meanwhile.
+func (s *Segment) newLife(inc uint32) error {
+	buckets := s.allBuckets()
+	for _, b := range buckets {
+		b.seq.Lock()
+		defer b.seq.Unlock()
+	}
+	if inc <= s.inc.Load() {
+		return nil
+	}
+	s.cfg.Logger.Warn("a peer has seen writes of ours that we do not know: a new life begins", "life", inc)
+	if err := s.commit(&entry{life: inc}); err != nil {
+		return err
+	}
+	for _, b := range buckets {
+		b.mu.RLock()
+		b.next = b.applied
+		b.mu.RUnlock()
+	}
+	return nil
+}
+
+// Offer is a bucket's whole state at one moment, for a peer to sync.
+type Offer struct {
+	Root chunk.ID // zero when nothing was ever written
+	Seen Vector
+	Cursor
+}
+
+// Offer folds, so that the root is all that is seen. The feed goes on from its cursor.
+func (s *Segment) Offer(ctx context.Context, id BucketID) (Offer, error) {
+	b := s.bucket(id)
+	if b == nil || !b.Linked() {
+		return Offer{}, fmt.Errorf("bucket %v: %w", id, ErrNoSuchBucket)
+	}
+	b.fold.Lock()
+	defer b.fold.Unlock()
+	n, err := b.foldLocked(ctx)
+	if err != nil {
+		return Offer{}, fmt.Errorf("offer bucket %v: %w", id, err)
+	}
+	return Offer{n.id, n.seen, Cursor{s.inc.Load(), n.covers + 1}}, nil
+}
+
+// Adopt takes in what a peer offers of a bucket: it walks the difference of the two states, reading the peer's nodes from remote, and
+// makes their union the bucket's state, in one entry that a feed passes on as a mark. Reading and writing go on meanwhile.
+//
+// It fails with ErrQuarantine when both have seen the same and yet hold different states.
+func (s *Segment) Adopt(ctx context.Context, peer ID, id BucketID, o Offer, remote chunk.Store) error {
+	b := s.bucket(id)
+	if b == nil || !b.Linked() {
+		return fmt.Errorf("adopt bucket %v: %w", id, ErrNoSuchBucket)
+	}
+	if o.Root.IsZero() {
+		return nil
+	}
+	if err := b.adopt(ctx, peer, o, remote); err != nil {
+		return fmt.Errorf("adopt bucket %v from %v: %w", id, peer, err)
+	}
+	return nil
+}
+
+func (b *Bucket) adopt(ctx context.Context, peer ID, o Offer, remote chunk.Store) error {
+	theirs, err := readRoot(ctx, remote, o.Root)
+	if err != nil {
+		return err
+	}
+	if theirs.settings.by.HLC > b.s.clock.bound() {
+		return fmt.Errorf("settings of %v: %w", theirs.settings.by.Time(), ErrClockAhead)
+	}
+	if err := b.s.SelfSeen(ctx, map[BucketID]Vector{b.id: theirs.seen}); err != nil {
+		return err
+	}
+	nodes := tree.NewStore(remote, b.domain, b.s.nodes)
+	// First without holding up folds: this may take long, and what it finds is then here.
+	mine, err := b.foldNow(ctx)
+	if err != nil {
+		return err
+	}
+	if mine.seen.Covers(theirs.seen) {
+		if mine.seen.Equal(theirs.seen) && mine.id != o.Root {
+			return fmt.Errorf("roots %v and %v: %w", mine.id, o.Root, ErrQuarantine)
+		}
+		return nil
+	}
+	merged, stats, newest, err := b.merging(ctx, mine, theirs, nodes)
+	if err != nil {
+		return err
+	}
+	b.fold.Lock()
+	defer b.fold.Unlock()
+	now, err := b.foldLocked(ctx)
+	if err != nil {
+		return err
+	}
+	if now != mine { // what was folded or merged since
+		if merged, stats, _, err = b.merging(ctx, now, merged, b.trees); err != nil {
+			return err
+		}
+	}
+	raw, err := b.putRoot(ctx, merged)
+	if err != nil {
+		return err
+	}
+	f := foldItem{bucket: b.id, prev: now.at, covers: now.covers, root: raw, stats: stats}
+	if err := b.s.commit(&entry{merges: []mergeItem{{f, theirs.seen, peer, newest}}}); err != nil {
+		return err
+	}
+	_, err = b.currentBase(now)
+	return err
+}
+
+func (b *Bucket) foldNow(ctx context.Context) (*base, error) {
+	b.fold.Lock()
+	defer b.fold.Unlock()
+	return b.foldLocked(ctx)
+}
+
+func readRoot(ctx context.Context, store chunk.Store, id chunk.ID) (r root, err error) {
+	found := false
+	err = store.Get(ctx, []chunk.ID{id}, func(c chunk.Chunk) (err error) {
+		found = true
+		r, err = parseRoot(slices.Clone(c.Data()))
+		return err
+	})
+	if err == nil && !found {
+		err = chunk.ErrNotFound
+	}
+	if err != nil {
+		err = fmt.Errorf("read root %v: %w", id, err)
+	}
+	return r, err
+}

@@ -1,0 +1,346 @@
+package segment
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/segment/tree"
+	"github.com/tidwall/btree"
+)
+
+// Fold writes what the records since the last fold did into the bucket's trees and names the new root: what two segments compare. Reading
+// and writing go on meanwhile. The root of a bucket that was never written is zero.
+func (b *Bucket) Fold(ctx context.Context) (chunk.ID, error) {
+	b.fold.Lock()
+	defer b.fold.Unlock()
+	n, err := b.foldLocked(ctx)
+	if err != nil {
+		return chunk.ID{}, fmt.Errorf("fold bucket %v: %w", b.id, err)
+	}
+	return n.id, nil
+}
+
+// sealed is the overlay as it was when a fold began.
+type sealed struct {
+	base    *base
+	overlay *btree.Map[string, *overlayKey]
+	covers  uint64
+	root    root // seen and settings
+	stats   counters
+}
+
+func (b *Bucket) seal() sealed {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return sealed{b.base, b.overlay.Copy(), b.last, root{seen: b.seenLocked(), settings: b.settings}, b.stats}
+}
+
+// foldLocked folds until all that was applied when it began is in the base. The caller holds the bucket's fold lock.
+func (b *Bucket) foldLocked(ctx context.Context) (*base, error) {
+	s := b.seal()
+	if s.overlay.Len() == 0 && s.root.seen.Equal(s.base.seen) && s.root.settings == s.base.root.settings {
+		return s.base, nil
+	}
+	heads, err := s.base.headTree.Apply(ctx, s.headEdits())
+	if err != nil {
+		return nil, err
+	}
+	history, err := s.base.historyTree.Apply(ctx, s.historyEdits())
+	if err != nil {
+		return nil, err
+	}
+	s.root.heads, s.root.history = heads.Root(), history.Root()
+	raw, err := b.putRoot(ctx, s.root)
+	if err != nil {
+		return nil, err
+	}
+	f := foldItem{bucket: b.id, prev: s.base.at, covers: s.covers, root: raw, stats: s.stats}
+	if err := b.s.commit(&entry{folds: []foldItem{f}}); err != nil {
+		return nil, err
+	}
+	return b.currentBase(s.base)
+}
+
+// currentBase is the base after a fold or merge from old was committed, which nothing but a failed segment can have refused.
+func (b *Bucket) currentBase(old *base) (*base, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.base == old {
+		return nil, fmt.Errorf("bucket %v: the log refused a fold: %w", b.id, ErrUnavailable)
+	}
+	return b.base, nil
+}
+
+// putRoot writes a root chunk: durable before any entry names it.
+func (b *Bucket) putRoot(ctx context.Context, r root) ([]byte, error) {
+	raw := r.appendTo(nil)
+	meta := b.s.cfg.Chunks.Open(b.domain, chunk.Meta)
+	return raw, meta.Put(ctx, []chunk.Chunk{b.domain.Make(raw)})
+}
+
+// headEdits are the heads of the keys touched, region by region: a key that moved leaves the one and enters the other.
+func (s sealed) headEdits() iter.Seq2[tree.Edit, error] {
+	return func(yield func(tree.Edit, error) bool) {
+		for _, region := range []byte{regionShown, regionHidden} {
+			more := true
+			s.overlay.Scan(func(key string, o *overlayKey) bool {
+				more = yield(headEdit(region, key, o.head), nil)
+				return more
+			})
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+func headEdit(region byte, key string, h head) tree.Edit {
+	e := tree.Edit{Key: headKey(region, key), Delete: true}
+	if h.count > 0 && h.region() == region {
+		e.Delete, e.Value = false, h.appendTo(nil)
+		if v := h.content(); v != nil {
+			e.Weight = v.Size()
+		}
+	}
+	return e
+}
+
+func (s sealed) historyEdits() iter.Seq2[tree.Edit, error] {
+	return func(yield func(tree.Edit, error) bool) {
+		s.overlay.Scan(func(key string, o *overlayKey) bool {
+			for _, d := range o.delta {
+				if !yield(historyEdit(key, d.id, d.now), nil) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}
+
+func historyEdit(key string, id VersionID, now *Version) tree.Edit {
+	e := tree.Edit{Key: historyKey(key, id), Delete: now == nil}
+	if now != nil {
+		e.Value, e.Weight = now.appendStored(nil), now.Size()
+	}
+	return e
+}
+
+// applyFold makes a fold the bucket's base, unless the base has changed since: comparing roots would take a state for another that was
+// the same before and after. The caller holds mu.
+func (b *Bucket) applyFold(pos uint64, f foldItem) error {
+	if f.prev != b.base.at {
+		return nil
+	}
+	n, err := b.newBase(pos, f)
+	if err != nil {
+		return err
+	}
+	b.base = n
+	var folded []string
+	b.overlay.Scan(func(key string, o *overlayKey) bool {
+		if o.last <= f.covers {
+			folded = append(folded, key)
+		}
+		return true
+	})
+	if len(folded) == b.overlay.Len() {
+		b.overlay = btree.NewMap[string, *overlayKey](0)
+	} else {
+		for _, key := range folded {
+			b.overlay.Delete(key)
+		}
+	}
+	b.dropTail(f.covers)
+	return nil
+}
+
+func (b *Bucket) dropTail(covers uint64) {
+	kept := slices.DeleteFunc(slices.Clone(b.tail), func(t tailRecord) bool { return t.pos <= covers })
+	if len(b.tail) > 0 {
+		b.cost = b.cost * int64(len(kept)) / int64(len(b.tail))
+	}
+	b.tail = kept
+}
+
+// applyMerge makes a merge the bucket's base and the records since apply once more, on top of it: a state is a function of the set of
+// writes seen, so their order does not matter. The caller holds mu.
+func (b *Bucket) applyMerge(ctx context.Context, pos uint64, m mergeItem) error {
+	if m.prev != b.base.at {
+		return nil
+	}
+	n, err := b.newBase(pos, m.foldItem)
+	if err != nil {
+		return err
+	}
+	tail, cost := b.tail, b.cost
+	b.setBase(n)
+	for _, t := range tail {
+		if t.pos > n.covers {
+			if err := b.apply(ctx, t.pos, t.r, nil, 0); err != nil {
+				return err
+			}
+		}
+	}
+	b.cost = cost
+	b.last = pos
+	return nil
+}
+
+// merging makes the state that two segments' knowledge comes to together, of a's trees (local) and theirs (perhaps remote). It takes in
+// theirs by its history alone and works the heads out, so a peer's heads are never believed.
+func (b *Bucket) merging(ctx context.Context, a *base, theirs root, remote *tree.Store) (_ root, _ counters, newest HLC, _ error) {
+	theirTree := tree.New(remote, b.doc.Load().salt, theirs.history)
+	history, err := a.historyTree.Apply(ctx, b.mergeEdits(ctx, a, theirs.seen, theirTree, &newest))
+	if err != nil {
+		return root{}, counters{}, 0, fmt.Errorf("merge history: %w", err)
+	}
+	stats := a.stats
+	heads, err := a.headTree.Apply(ctx, func(yield func(tree.Edit, error) bool) {
+		for _, region := range []byte{regionShown, regionHidden} {
+			moved := counters{}
+			for e, err := range b.mergedHeads(ctx, a, history, region, &moved) {
+				if !yield(e, err) || err != nil {
+					return
+				}
+			}
+			if region == regionShown {
+				stats.sum(moved)
+			}
+		}
+	})
+	if err != nil {
+		return root{}, counters{}, 0, fmt.Errorf("merge heads: %w", err)
+	}
+	return root{heads.Root(), history.Root(), a.seen.Join(theirs.seen), a.root.settings.newer(theirs.settings)}, stats, max(newest, theirs.settings.by.HLC), nil
+}
+
+// mergeEdits is the union of what both hold, less what one has seen and does not hold.
+func (b *Bucket) mergeEdits(ctx context.Context, a *base, seen Vector, theirs tree.Tree, newest *HLC) iter.Seq2[tree.Edit, error] {
+	return func(yield func(tree.Edit, error) bool) {
+		bound := b.s.clock.bound()
+		for c, err := range tree.Diff(ctx, a.historyTree, theirs) {
+			if err != nil {
+				yield(tree.Edit{}, err)
+				return
+			}
+			key, id, err := parseHistoryKey(c.Key)
+			if err == nil && id.HLC > bound {
+				err = fmt.Errorf("version of %q at %v: %w", key, id.Time(), ErrClockAhead)
+			}
+			*newest = max(*newest, id.HLC)
+			var mine, other *Version
+			if err == nil && c.A != nil {
+				mine, err = a.decodeVersion(key, id, c.A)
+			}
+			if err == nil && c.B != nil {
+				other, err = a.decodeVersion(key, id, bytes.Clone(c.B))
+			}
+			if err != nil {
+				yield(tree.Edit{}, err)
+				return
+			}
+			if !yield(historyEdit(key, id, mergeVersion(mine, other, a.seen, seen)), nil) {
+				return
+			}
+		}
+	}
+}
+
+// mergeVersion keeps a hold that both have, or that one has and the other has not seen; a version that is superseded to one is to both.
+// mine or other may be nil: not held.
+func mergeVersion(mine, other *Version, mySeen, otherSeen Vector) *Version {
+	var mineHolds, otherHolds []Dot
+	var out Version
+	if other != nil {
+		out, otherHolds = *other, other.Holds
+	}
+	superseded := out.Superseded
+	if mine != nil {
+		out, mineHolds = *mine, mine.Holds
+		superseded = superseded || mine.Superseded
+	}
+	out.Superseded, out.Holds = superseded, nil
+	for _, d := range mineHolds {
+		if slices.Contains(otherHolds, d) || !otherSeen.Has(d) {
+			out.Holds = withDot(out.Holds, d)
+		}
+	}
+	for _, d := range otherHolds {
+		if slices.Contains(mineHolds, d) || !mySeen.Has(d) {
+			out.Holds = withDot(out.Holds, d)
+		}
+	}
+	return settled(&out)
+}
+
+// mergedHeads are the heads, in one region, of the keys whose history is not what it was.
+func (b *Bucket) mergedHeads(ctx context.Context, a *base, history tree.Tree, region byte, moved *counters) iter.Seq2[tree.Edit, error] {
+	return func(yield func(tree.Edit, error) bool) {
+		merged := &base{historyTree: history}
+		emit := func(key string, changes []change) (tree.Edit, error) {
+			was, err := a.headOf(ctx, key)
+			if err != nil {
+				return tree.Edit{}, err
+			}
+			now, err := was.after(changes, func() (*Version, error) {
+				for v, err := range merged.versions(ctx, key, nil) {
+					return v, err
+				}
+				return nil, nil
+			})
+			moved.moved(was, now)
+			return headEdit(region, key, now), err
+		}
+		var key string
+		var changes []change
+		for c, err := range tree.Diff(ctx, a.historyTree, history) {
+			k, ch, err := decodeChange(a, c, err)
+			if err != nil {
+				yield(tree.Edit{}, err)
+				return
+			}
+			if len(changes) > 0 && k != key {
+				e, err := emit(key, changes)
+				if !yield(e, err) || err != nil {
+					return
+				}
+				changes = changes[:0:0]
+			}
+			key, changes = k, append(changes, ch)
+		}
+		if len(changes) > 0 {
+			yield(emit(key, changes))
+		}
+	}
+}
+
+func decodeChange(a *base, c tree.Change, err error) (key string, ch change, _ error) {
+	if err != nil {
+		return "", ch, err
+	}
+	key, id, err := parseHistoryKey(c.Key)
+	if err != nil {
+		return "", ch, err
+	}
+	if c.A != nil {
+		if ch.was, err = a.decodeVersion(key, id, c.A); err != nil {
+			return "", ch, err
+		}
+	}
+	if c.B != nil {
+		ch.now, err = a.decodeVersion(key, id, c.B)
+	}
+	return key, ch, err
+}
+
+func (c *counters) sum(d counters) {
+	c.objects += d.objects
+	c.bytes += d.bytes
+	c.versions += d.versions
+	c.conflicts += d.conflicts
+}

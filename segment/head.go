@@ -1,0 +1,283 @@
+package segment
+
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// head is what is known of a key without looking into its history: enough to read it, to list it and to write it. It is a function of
+// the versions held, and a value: it is never changed, only replaced.
+type head struct {
+	// versions are, newest first, the current one, every other that no write has addressed (an open loser, or an open marker), and every
+	// version without an id.
+	versions []*Version
+	count    int // versions of the key held, those of its history too
+}
+
+// current is the newest version held, whatever its flag: so removing a marker uncovers what it hid. Nil when there is none.
+func (h head) current() *Version {
+	if len(h.versions) == 0 {
+		return nil
+	}
+	return h.versions[0]
+}
+
+// content is the current version if a reader gets it.
+func (h head) content() *Version {
+	if v := h.current(); v != nil && !v.Marker {
+		return v
+	}
+	return nil
+}
+
+// losers are the open ones: content, neither superseded nor current. A key that has one is in conflict.
+func (h head) losers() (out []*Version) {
+	for i, v := range h.versions {
+		if i > 0 && !v.Superseded && !v.Marker {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func (h head) conflicted() bool {
+	for i, v := range h.versions {
+		if i > 0 && !v.Superseded && !v.Marker {
+			return true
+		}
+	}
+	return false
+}
+
+// headOf makes the head of all versions of a key, newest first.
+func headOf(all []*Version) head { return head{all, len(all)}.settle() }
+
+// settle leaves out what is history.
+func (h head) settle() head {
+	kept := h.versions[:0:0]
+	for i, v := range h.versions {
+		if i == 0 || !v.Superseded || v.Null {
+			kept = append(kept, v)
+		}
+	}
+	return head{kept, h.count}
+}
+
+// address is what a plain write of the key does to what is there: the current version, which its client could read, and open delete
+// markers, which bury nothing, are superseded, or taken away where they have no id and the mode keeps one such version. An open loser is
+// left open unless the write resolves; a version with an id is never taken away.
+func (h head) address(key string, mode Versioning, resolve bool) effect {
+	e := effect{key: key}
+	for i, v := range h.versions {
+		addressed := i == 0 || !v.Superseded && (v.Marker || resolve)
+		switch {
+		case mode != Versioned && v.Null && !v.locked() && (addressed || v.Superseded):
+			for _, d := range v.Holds {
+				e.gone = append(e.gone, goneHold{v.VersionID, d})
+			}
+		case addressed && !v.Superseded:
+			e.over = append(e.over, v.VersionID)
+		}
+	}
+	return e
+}
+
+// remains says whether the key would still have versions after e: then a delete must leave a marker, or it would uncover them.
+func (h head) remains(e effect) bool {
+	left := h.count
+	for _, v := range h.versions {
+		holds := v.Holds
+		for _, g := range e.gone {
+			if g.version == v.VersionID {
+				holds = withoutDot(holds, g.hold)
+			}
+		}
+		if len(holds) == 0 {
+			left--
+		}
+	}
+	return left > 0
+}
+
+// change is what became of one version: now is nil when it is held no more, was when it is new.
+type change struct{ was, now *Version }
+
+func (c change) id() VersionID {
+	if c.now != nil {
+		return c.now.VersionID
+	}
+	return c.was.VersionID
+}
+
+// changes works out what e, of record r, does to the versions of its key. find looks a held version up, nil when it is not held.
+func (e *effect) changes(r *record, find func(VersionID) (*Version, error)) ([]change, error) {
+	var out []change
+	touch := func(id VersionID, edit func(*Version)) error {
+		for i := range out {
+			if out[i].id() == id && out[i].now != nil {
+				edit(out[i].now)
+				return nil
+			}
+		}
+		was, err := find(id)
+		if err != nil || was == nil {
+			return err
+		}
+		now := *was
+		edit(&now)
+		out = append(out, change{was, &now})
+		return nil
+	}
+	for _, g := range e.gone {
+		if err := touch(g.version, func(v *Version) { v.Holds = withoutDot(v.Holds, g.hold) }); err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range e.over {
+		if err := touch(id, func(v *Version) { v.Superseded = true }); err != nil {
+			return nil, err
+		}
+	}
+	if e.hold != nil {
+		if err := e.keep(r, &out, touch, find); err != nil {
+			return nil, err
+		}
+	}
+	for i := range out {
+		out[i].now = settled(out[i].now)
+	}
+	return out, nil
+}
+
+// keep adds the record's hold to the version that it puts or locks.
+func (e *effect) keep(r *record, out *[]change, touch func(VersionID, func(*Version)) error, find func(VersionID) (*Version, error)) error {
+	if !r.own(e) { // a record's own version cannot be there yet
+		was, err := find(e.hold.VersionID)
+		if err != nil {
+			return err
+		}
+		if was != nil {
+			return touch(was.VersionID, func(v *Version) { v.Holds = withDot(v.Holds, r.Dot) })
+		}
+	}
+	now := *e.hold
+	now.Holds = []Dot{r.Dot}
+	*out = append(*out, change{nil, &now})
+	return nil
+}
+
+// settled: a version that nothing holds is gone; one that lives by a lock alone was removed by somebody who had seen it: history.
+func settled(v *Version) *Version {
+	if !v.held() {
+		return nil
+	}
+	if !slices.Contains(v.Holds, v.Dot) {
+		v.Superseded = true
+	}
+	return v
+}
+
+// after is the head when changes have been made. newest finds the newest version held after them: it is only asked when the current
+// one went while history remains.
+func (h head) after(changes []change, newest func() (*Version, error)) (head, error) {
+	out := head{slices.Clone(h.versions), h.count}
+	lostCurrent := false
+	for _, c := range changes {
+		i, found := slices.BinarySearchFunc(out.versions, c.id(), func(v *Version, id VersionID) int { return id.Compare(v.VersionID) })
+		switch {
+		case c.was == nil:
+			out.count++
+		case c.now == nil:
+			out.count--
+			lostCurrent = lostCurrent || h.current() != nil && c.id() == h.current().VersionID
+		}
+		switch {
+		case found && c.now == nil:
+			out.versions = slices.Delete(out.versions, i, i+1)
+		case found:
+			out.versions[i] = c.now
+		case c.now != nil:
+			out.versions = slices.Insert(out.versions, i, c.now)
+		}
+	}
+	if lostCurrent && out.count > len(out.versions) {
+		v, err := newest()
+		if err != nil {
+			return head{}, err
+		}
+		if v != nil && (len(out.versions) == 0 || v.Compare(out.versions[0].VersionID) > 0) {
+			out.versions = slices.Insert(out.versions, 0, v)
+		}
+	}
+	return out.settle(), nil
+}
+
+const (
+	headFormat = 1
+
+	headFieldFormat  = 1
+	headFieldVersion = 2
+	headFieldCount   = 3 // left out when all versions are here
+)
+
+// appendTo encodes the head; the key is the tree's.
+func (h head) appendTo(b []byte) []byte {
+	b = putUint(b, headFieldFormat, headFormat)
+	for _, v := range h.versions {
+		b = putMessage(b, headFieldVersion, v.appendStored(nil))
+	}
+	if h.count != len(h.versions) {
+		b = putUint(b, headFieldCount, uint64(h.count))
+	}
+	return b
+}
+
+// appendStored encodes the version without its key, which the tree has.
+func (v *Version) appendStored(b []byte) []byte {
+	w := *v
+	w.Key = ""
+	return w.appendTo(b, false)
+}
+
+func parseStored(key string, b []byte) (*Version, error) {
+	v, err := parseVersion(b)
+	if err != nil {
+		return nil, err
+	}
+	if !v.held() {
+		return nil, badFormat("version")
+	}
+	v.Key = key
+	return v, nil
+}
+
+func parseHead(key string, b []byte) (h head, err error) {
+	format := uint64(0)
+	err = eachField("head", b, func(f field) error {
+		switch {
+		case f.num == headFieldFormat && f.typ == protowire.VarintType:
+			format = f.n
+		case f.num == headFieldVersion && f.typ == protowire.BytesType:
+			v, err := parseStored(key, f.b)
+			if err != nil {
+				return err
+			}
+			if n := len(h.versions); n > 0 && v.Compare(h.versions[n-1].VersionID) >= 0 {
+				return badFormat("head")
+			}
+			h.versions = append(h.versions, v)
+		case f.num == headFieldCount && f.typ == protowire.VarintType:
+			h.count = int(f.n)
+		}
+		return nil
+	})
+	if err == nil && (format != headFormat || len(h.versions) == 0) {
+		err = fmt.Errorf("head format %d: %w", format, ErrForeign)
+	}
+	if h.count == 0 {
+		h.count = len(h.versions)
+	}
+	return h, err
+}

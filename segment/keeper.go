@@ -1,0 +1,197 @@
+package segment
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// keeper knows what is due: a fold, a move of payload out of memory, a state to be written so that the log can be cut.
+type keeper struct {
+	due chan struct{}
+
+	mu       sync.Mutex
+	pressure int64 // memory of overlays and tails, about
+	since    int64 // log bytes since the last state
+	total    int64 // log bytes since the start
+	marks    []logMark
+	need     []uint64      // first log position that each kept state needs, the older first
+	room     chan struct{} // closed when pressure falls
+	trouble  error         // why the last fold failed
+}
+
+// logMark says how many log bytes lie before a position.
+type logMark struct {
+	pos   uint64
+	bytes int64
+}
+
+func (k *keeper) init() { k.due, k.room = make(chan struct{}, 1), make(chan struct{}) }
+
+// grown accounts for one log record.
+func (k *keeper) grown(n int64, pos uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pressure += n + recordCost
+	k.since += n
+	k.total += n
+	if len(k.marks) == 0 || k.total-k.marks[len(k.marks)-1].bytes > 1<<20 {
+		k.marks = append(k.marks, logMark{pos, k.total})
+	}
+}
+
+// cutPoint is the log position before which nothing is needed: by states that are kept, nor by links that are at most keep bytes behind.
+func (k *keeper) cutPoint(need uint64, keep int64) uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.need = append(k.need, need)
+	if len(k.need) < statesKept {
+		return 0
+	}
+	k.need = k.need[len(k.need)-statesKept:]
+	cut, last := uint64(0), 0
+	for i, m := range k.marks {
+		if k.total-m.bytes > keep {
+			cut, last = m.pos, i
+		}
+	}
+	k.marks = k.marks[last:]
+	return min(cut, k.need[0])
+}
+
+// nudge wakes the housekeeping when something is due.
+func (s *Segment) nudge() {
+	k := &s.keeper
+	k.mu.Lock()
+	due := k.pressure > s.cfg.OverlayBytes/2 || k.since > s.cfg.CheckpointAt
+	k.mu.Unlock()
+	if due || s.cfg.Chunks.Held() > s.cfg.StageBytes/2 {
+		select {
+		case k.due <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// admit makes a writer wait while the memory of unfolded records is at its limit.
+func (s *Segment) admit(ctx context.Context) error {
+	k := &s.keeper
+	for {
+		k.mu.Lock()
+		over, room, trouble := k.pressure > s.cfg.OverlayBytes, k.room, k.trouble
+		k.mu.Unlock()
+		if !over {
+			return nil
+		}
+		if trouble != nil {
+			return trouble
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.failure.ch:
+			return s.failure.get()
+		}
+	}
+}
+
+// relieved takes stock after folds.
+func (s *Segment) relieved(trouble error) {
+	var sum int64
+	for _, b := range s.allBuckets() {
+		b.mu.RLock()
+		sum += b.cost
+		b.mu.RUnlock()
+	}
+	k := &s.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pressure, k.trouble = sum, trouble
+	close(k.room)
+	k.room = make(chan struct{})
+}
+
+// housekeeping folds by cost, not by a clock; the clock only tries again what failed.
+func (s *Segment) housekeeping(ctx context.Context) {
+	retry := time.NewTicker(time.Second)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.failure.ch:
+			return
+		case <-s.keeper.due:
+		case <-retry.C:
+			s.nudge()
+			continue
+		}
+		if err := s.keep(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Logger.Warn("housekeeping failed, trying again", "error", err)
+		}
+	}
+}
+
+// keep does what is due.
+func (s *Segment) keep(ctx context.Context) error {
+	if s.cfg.Chunks.Held() > s.cfg.StageBytes/2 {
+		if err := s.cfg.Chunks.Settle(ctx); err != nil {
+			s.relieved(err)
+			return err
+		}
+	}
+	k := &s.keeper
+	k.mu.Lock()
+	checkpoint, fold := k.since > s.cfg.CheckpointAt, k.pressure > s.cfg.OverlayBytes/2
+	k.mu.Unlock()
+	if !checkpoint && !fold {
+		return nil
+	}
+	err := s.foldWorth(ctx, checkpoint)
+	s.relieved(err)
+	if err != nil || !checkpoint {
+		return err
+	}
+	return s.checkpoint(ctx)
+}
+
+// foldWorth folds the buckets that hold most of the memory, or all.
+func (s *Segment) foldWorth(ctx context.Context, all bool) error {
+	var most int64
+	buckets := s.allBuckets()
+	cost := make([]int64, len(buckets))
+	for i, b := range buckets {
+		b.mu.RLock()
+		cost[i] = b.cost
+		b.mu.RUnlock()
+		most = max(most, cost[i])
+	}
+	for i, b := range buckets {
+		if all || cost[i] >= most/4 {
+			if _, err := b.Fold(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkpoint writes the state and cuts the log before what the states that are kept, and links, still need. Payload that only the log
+// held is in packs by then.
+func (s *Segment) checkpoint(ctx context.Context) error {
+	st := s.capture()
+	if err := s.cfg.Chunks.Settle(ctx); err != nil {
+		return err
+	}
+	if err := s.writeState(st); err != nil {
+		return err
+	}
+	s.keeper.mu.Lock()
+	s.keeper.since = 0
+	s.keeper.mu.Unlock()
+	if cut := s.keeper.cutPoint(st.need(), s.cfg.LogKeep); cut > s.log.First() {
+		return s.log.Cut(cut)
+	}
+	return nil
+}

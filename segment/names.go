@@ -1,0 +1,447 @@
+package segment
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/edgefs/edgefs/dedup"
+)
+
+// Buckets' identities and segments' names are documents of a bucket that every segment of the federation links: the same records, merge
+// and sync carry them as carry everything. Uploads in progress are objects of a bucket that is never linked.
+var (
+	// FederationBucket holds the documents of buckets and segments.
+	FederationBucket = BucketID([]byte("federation......"))
+	localBucket      = BucketID([]byte("local..........."))
+)
+
+const (
+	docBucket  = "bucket/"  // + id -> bucketDoc
+	docDeleted = "deleted/" // + id -> empty
+	docSegment = "segment/" // + id -> name
+)
+
+// bucketDoc is a bucket's identity. It never changes.
+type bucketDoc struct {
+	id       BucketID
+	name     string
+	created  HLC
+	home     ID
+	cutter   dedup.Params
+	domain   string
+	salt     [16]byte
+	settings Settings // the first
+}
+
+const bucketDocFormat = 1
+
+func (d *bucketDoc) appendTo(b []byte) []byte {
+	b = putUint(b, 1, bucketDocFormat)
+	b = putMessage(b, 2, d.id[:])
+	b = putBytes(b, 3, d.name)
+	b = putFixed(b, 4, uint64(d.created))
+	b = putFixed(b, 5, uint64(d.home))
+	b = putBytes(b, 6, d.cutter.String())
+	b = putBytes(b, 7, d.domain)
+	b = putMessage(b, 8, d.salt[:])
+	return putMessage(b, 9, d.settings.appendTo(nil))
+}
+
+func parseBucketDoc(b []byte) (*bucketDoc, error) {
+	d := new(bucketDoc)
+	format := uint64(0)
+	err := eachField("bucket document", b, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			format = f.n
+		case 2:
+			d.id, err = bucketIDOf(f.b)
+		case 3:
+			d.name = string(f.b)
+		case 4:
+			d.created = HLC(f.n)
+		case 5:
+			d.home = ID(f.n)
+		case 6:
+			d.cutter, err = dedup.ParseParams(string(f.b))
+		case 7:
+			d.domain = string(f.b)
+		case 8:
+			if len(f.b) != len(d.salt) {
+				return badFormat("bucket document")
+			}
+			d.salt = [16]byte(f.b)
+		case 9:
+			d.settings, err = parseSettings(f.b)
+		default: // an identity that this build does not understand
+			return fmt.Errorf("bucket document field %d: %w", f.num, ErrForeign)
+		}
+		return err
+	})
+	if err == nil && format != bucketDocFormat {
+		err = fmt.Errorf("bucket document format %d: %w", format, ErrForeign)
+	}
+	return d, err
+}
+
+// names is what the federation bucket's documents say, in memory.
+type names struct {
+	mu       sync.RWMutex
+	docs     map[BucketID]*bucketDoc
+	deleted  map[BucketID]bool
+	segments map[ID]string
+}
+
+func (n *names) init() {
+	n.docs, n.deleted, n.segments = map[BucketID]*bucketDoc{}, map[BucketID]bool{}, map[ID]string{}
+}
+
+// addSystemBuckets makes the two buckets that every segment has.
+func (s *Segment) addSystemBuckets() {
+	for _, id := range []BucketID{FederationBucket, localBucket} {
+		cutter, err := dedup.ParseParams("content:64KiB")
+		if err != nil {
+			panic(err)
+		}
+		s.buckets[id] = newBucket(s, id, &bucketDoc{id: id, cutter: cutter, salt: id})
+	}
+}
+
+// Linked says whether links carry the bucket.
+func (b *Bucket) Linked() bool { return b.id != localBucket }
+
+// written takes in what a record did to the documents.
+func (n *names) written(s *Segment, bucket BucketID, r *record) error {
+	if bucket != FederationBucket {
+		return nil
+	}
+	b := s.buckets[FederationBucket]
+	for i := range r.effects {
+		b.mu.RLock()
+		o, ok := b.overlay.Get(r.effects[i].key)
+		b.mu.RUnlock()
+		if !ok {
+			continue
+		}
+		if err := n.take(s, r.effects[i].key, o.head.content()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merged reads all documents anew after a sync.
+func (n *names) merged(ctx context.Context, s *Segment, bucket BucketID) error {
+	if bucket != FederationBucket {
+		return nil
+	}
+	return n.load(ctx, s)
+}
+
+func (n *names) load(ctx context.Context, s *Segment) error {
+	b := s.buckets[FederationBucket]
+	for v, err := range b.eachCurrent(ctx, "") {
+		if err != nil {
+			return fmt.Errorf("read the federation's documents: %w", err)
+		}
+		if err := n.take(s, v.Key, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *names) take(s *Segment, key string, v *Version) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	kind, rest, _ := strings.Cut(key, "/")
+	switch kind + "/" {
+	case docBucket:
+		if v == nil {
+			return nil
+		}
+		doc, err := parseBucketDoc(v.Data)
+		if err != nil || doc.id.String() != rest {
+			return fmt.Errorf("document %q: %w", key, cmp.Or(err, ErrForeign))
+		}
+		n.docs[doc.id] = doc
+		s.addBucket(doc)
+	case docDeleted:
+		id, err := ParseBucketID(rest)
+		if err != nil {
+			return err
+		}
+		n.deleted[id] = v != nil
+	case docSegment:
+		id, err := ParseID(rest)
+		if err != nil {
+			return err
+		}
+		if v != nil {
+			n.segments[id] = string(v.Data)
+		}
+	}
+	return nil
+}
+
+func (s *Segment) addBucket(doc *bucketDoc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.buckets[doc.id] == nil {
+		s.buckets[doc.id] = newBucket(s, doc.id, doc)
+	}
+}
+
+// shown is a bucket as it is listed.
+type shown struct {
+	name string
+	doc  *bucketDoc
+}
+
+// view resolves names. Of two buckets of one name the older keeps it and the other shows as name~segment. A deleted bucket that got
+// a write from a site that did not know is shown until that is gone too: a delete yields to what it had not seen.
+func (s *Segment) view() []shown {
+	s.names.mu.RLock()
+	defer s.names.mu.RUnlock()
+	type candidate struct {
+		doc     *bucketDoc
+		deleted bool
+	}
+	byName := map[string][]candidate{}
+	for id, doc := range s.names.docs {
+		deleted := s.names.deleted[id]
+		if deleted && s.bucket(id).empty() {
+			continue
+		}
+		byName[doc.name] = append(byName[doc.name], candidate{doc, deleted})
+	}
+	var out []shown
+	for name, all := range byName {
+		slices.SortFunc(all, func(a, b candidate) int {
+			if a.deleted != b.deleted {
+				return map[bool]int{false: -1, true: 1}[a.deleted]
+			}
+			return cmp.Or(cmp.Compare(a.doc.created, b.doc.created), bytes.Compare(a.doc.id[:], b.doc.id[:]))
+		})
+		taken := map[string]bool{name: true}
+		out = append(out, shown{name, all[0].doc})
+		for _, c := range all[1:] {
+			other := name + "~" + s.segmentName(c.doc.home)
+			if taken[other] {
+				other = name + "~" + hex.EncodeToString(c.doc.id[:4])
+			}
+			taken[other] = true
+			out = append(out, shown{other, c.doc})
+		}
+	}
+	slices.SortFunc(out, func(a, b shown) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+// empty says whether no version of anything is held.
+func (b *Bucket) empty() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.stats.versions == 0
+}
+
+func (s *Segment) segmentName(id ID) string {
+	if name, ok := s.names.segments[id]; ok {
+		return name
+	}
+	return id.String()
+}
+
+// SegmentName is what people call a segment of the federation; its id in digits when that is not known.
+func (s *Segment) SegmentName(id ID) string {
+	s.names.mu.RLock()
+	defer s.names.mu.RUnlock()
+	return s.segmentName(id)
+}
+
+// Segments are the segments of the federation that are known, this one included.
+func (s *Segment) Segments() map[ID]string {
+	s.names.mu.RLock()
+	defer s.names.mu.RUnlock()
+	out := make(map[ID]string, len(s.names.segments))
+	for id, name := range s.names.segments {
+		out[id] = name
+	}
+	return out
+}
+
+// BucketOptions are chosen when a bucket is made. The cutter never changes.
+type BucketOptions struct {
+	Cutter   dedup.Params // default: by content, 64 KiB on average
+	Settings *Settings    // default: [DefaultSettings]
+}
+
+// BucketInfo is what a bucket is.
+type BucketInfo struct {
+	ID       BucketID     `json:"id"`
+	Name     string       `json:"name"` // as listed
+	Created  time.Time    `json:"created"`
+	Home     ID           `json:"home"`
+	HomeName string       `json:"homeName"`
+	Cutter   dedup.Params `json:"cutter"`
+	Settings Settings     `json:"settings"`
+}
+
+// Buckets are all buckets of the federation, by name.
+func (s *Segment) Buckets() []BucketInfo {
+	var out []BucketInfo
+	for _, v := range s.view() {
+		out = append(out, s.bucket(v.doc.id).info(v.name))
+	}
+	return out
+}
+
+func (b *Bucket) info(name string) BucketInfo {
+	d := b.doc.Load()
+	return BucketInfo{d.id, name, d.created.Time(), d.home, b.s.SegmentName(d.home), d.cutter, b.Settings()}
+}
+
+// Info is what the bucket is, under the name it has now.
+func (b *Bucket) Info() BucketInfo {
+	for _, v := range b.s.view() {
+		if v.doc.id == b.id {
+			return b.info(v.name)
+		}
+	}
+	return b.info(b.doc.Load().name)
+}
+
+// Bucket finds a bucket by the name it is listed under, or fails with ErrNoSuchBucket.
+func (s *Segment) Bucket(name string) (*Bucket, error) {
+	for _, v := range s.view() {
+		if v.name == name {
+			return s.bucket(v.doc.id), nil
+		}
+	}
+	return nil, fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
+}
+
+// BucketByID finds a bucket by its id, deleted ones and those of the segment's own too.
+func (s *Segment) BucketByID(id BucketID) (*Bucket, error) {
+	if b := s.bucket(id); b != nil {
+		return b, nil
+	}
+	return nil, fmt.Errorf("bucket %v: %w", id, ErrNoSuchBucket)
+}
+
+// CreateBucket makes a bucket whose home is this segment. Names are those of S3: 3 to 63 lower-case letters, digits, dots and hyphens.
+func (s *Segment) CreateBucket(ctx context.Context, name string, o BucketOptions) (*Bucket, error) {
+	if !validBucketName(name) {
+		return nil, fmt.Errorf("bucket name %q: 3 to 63 lower-case letters, digits, dots and hyphens: %w", name, ErrInvalidName)
+	}
+	doc := &bucketDoc{name: name, home: s.cfg.ID, cutter: o.Cutter, settings: DefaultSettings()}
+	if o.Cutter == (dedup.Params{}) {
+		doc.cutter = s.buckets[FederationBucket].Cutter()
+	}
+	if o.Settings != nil {
+		doc.settings = *o.Settings
+	}
+	if err := doc.settings.validate(); err != nil {
+		return nil, err
+	}
+	if err := doc.cutter.Validate(); err != nil {
+		return nil, fmt.Errorf("cutter: %w: %w", err, ErrInvalidArgument)
+	}
+	for _, random := range [][]byte{doc.id[:], doc.salt[:]} {
+		if _, err := s.cfg.Rand.Read(random); err != nil {
+			return nil, err
+		}
+	}
+	doc.created = s.clock.now()
+	unlock := s.latches.lock(FederationBucket, name) // one of two that create the same name here waits, and then finds it
+	defer unlock()
+	if _, err := s.Bucket(name); err == nil {
+		return nil, fmt.Errorf("bucket %q: %w", name, ErrBucketExists)
+	}
+	if err := s.putDoc(ctx, docBucket+doc.id.String(), doc.appendTo(nil)); err != nil {
+		return nil, fmt.Errorf("create bucket %q: %w", name, err)
+	}
+	return s.bucket(doc.id), nil
+}
+
+// DeleteBucket removes an empty bucket, at every segment. A write that this segment had not seen survives, and the bucket with it.
+func (s *Segment) DeleteBucket(ctx context.Context, name string) error {
+	b, err := s.Bucket(name)
+	if err != nil {
+		return err
+	}
+	b.gate.Lock()
+	defer b.gate.Unlock()
+	if !b.empty() {
+		return fmt.Errorf("bucket %q: %w", name, ErrBucketNotEmpty)
+	}
+	uploads, err := b.anyUpload(ctx)
+	if err != nil {
+		return err
+	}
+	if uploads {
+		return fmt.Errorf("bucket %q has uploads in progress: %w", name, ErrBucketNotEmpty)
+	}
+	if err := s.putDoc(ctx, docDeleted+b.id.String(), nil); err != nil {
+		return fmt.Errorf("delete bucket %q: %w", name, err)
+	}
+	return nil
+}
+
+// putDoc writes a document of the federation.
+func (s *Segment) putDoc(ctx context.Context, key string, data []byte) error {
+	_, err := s.buckets[FederationBucket].put(ctx, key, Cond{}, nil, func(v *Version) { v.Data = data })
+	return err
+}
+
+// introduce makes the segment known by its name.
+func (s *Segment) introduce(ctx context.Context) error {
+	if s.Segments()[s.cfg.ID] == s.cfg.Name {
+		return nil
+	}
+	return s.putDoc(ctx, docSegment+s.cfg.ID.String(), []byte(s.cfg.Name))
+}
+
+// Configure changes the settings. Only the bucket's home does: elsewhere it is ErrNotHome.
+func (b *Bucket) Configure(ctx context.Context, change func(*Settings) error) error {
+	if home := b.doc.Load().home; home != b.s.cfg.ID {
+		return fmt.Errorf("the home of bucket %q is %s: %w", b.Info().Name, b.s.SegmentName(home), ErrNotHome)
+	}
+	b.gate.Lock() // no write is planned by the old settings after the new ones
+	defer b.gate.Unlock()
+	set := b.Settings()
+	if err := change(&set); err != nil {
+		return err
+	}
+	if err := set.validate(); err != nil {
+		return err
+	}
+	if set == b.Settings() {
+		return nil
+	}
+	b.mu.RLock()
+	deps := b.others
+	b.mu.RUnlock()
+	r := &record{deps: deps, settings: &settingsRecord{Settings: set}}
+	return b.s.submit(plan{b: b, r: r})
+}
+
+func validBucketName(name string) bool {
+	if len(name) < 3 || len(name) > 63 || strings.Contains(name, "..") {
+		return false
+	}
+	alnum := func(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
+	for i := range len(name) {
+		if !alnum(name[i]) && name[i] != '-' && name[i] != '.' {
+			return false
+		}
+	}
+	return alnum(name[0]) && alnum(name[len(name)-1])
+}

@@ -1,0 +1,174 @@
+package segment
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// record is one write of a bucket, made at one segment and applied at all, wholly or not at all, where C covers deps. What it does never
+// depends on settings where it is applied.
+type record struct {
+	VersionID        // the dot it takes and the stamp it bears
+	deps      Vector // what its writer had seen of other origins; of its own, all before it
+	effects   []effect
+	settings  *settingsRecord
+	unknown   []byte
+}
+
+// effect is what a record does to one key. It first takes holds away, then adds one.
+type effect struct {
+	key  string
+	hold *Version // a version put (by its own write), or locked
+	gone []goneHold
+	over []VersionID // versions superseded
+}
+
+// goneHold is one hold taken away from a version.
+type goneHold struct {
+	version VersionID
+	hold    Dot
+}
+
+// own says whether the effect puts the record's own version.
+func (r *record) own(e *effect) bool { return e.hold != nil && e.hold.Dot == r.Dot }
+
+const (
+	recordFormat = 1
+
+	recordFieldFormat   = 1
+	recordFieldID       = 2
+	recordFieldDeps     = 3
+	recordFieldEffect   = 4
+	recordFieldSettings = 5
+
+	effectFieldKey  = 1 // when nothing is held
+	effectFieldPut  = 2 // the record's own version, without id
+	effectFieldLock = 3 // another version, held by the record's dot
+	effectFieldGone = 4 // version id; its own hold
+	effectFieldFree = 5 // version id and another hold
+	effectFieldOver = 6
+)
+
+func (r *record) appendTo(b []byte) []byte {
+	b = putUint(b, recordFieldFormat, recordFormat)
+	b = putMessage(b, recordFieldID, appendVersionID(nil, r.VersionID))
+	b = putBytes(b, recordFieldDeps, appendVector(nil, r.deps))
+	for i := range r.effects {
+		b = putMessage(b, recordFieldEffect, r.appendEffect(nil, &r.effects[i]))
+	}
+	if r.settings != nil {
+		b = putMessage(b, recordFieldSettings, r.settings.Settings.appendTo(nil))
+	}
+	return append(b, r.unknown...)
+}
+
+func (r *record) appendEffect(b []byte, e *effect) []byte {
+	switch {
+	case e.hold == nil:
+		b = putBytes(b, effectFieldKey, e.key)
+	case r.own(e):
+		b = putMessage(b, effectFieldPut, e.hold.appendTo(nil, true))
+	default:
+		b = putMessage(b, effectFieldLock, e.hold.appendTo(nil, false))
+	}
+	for _, g := range e.gone {
+		if g.hold == g.version.Dot {
+			b = putMessage(b, effectFieldGone, appendVersionID(nil, g.version))
+		}
+	}
+	for _, g := range e.gone {
+		if g.hold != g.version.Dot {
+			m := putMessage(nil, 1, appendVersionID(nil, g.version))
+			b = putMessage(b, effectFieldFree, putMessage(m, 2, appendDot(nil, g.hold)))
+		}
+	}
+	for _, v := range e.over {
+		b = putMessage(b, effectFieldOver, appendVersionID(nil, v))
+	}
+	return b
+}
+
+// parseRecord reads a record, which shares b.
+func parseRecord(b []byte) (*record, error) {
+	r := new(record)
+	format := uint64(0)
+	err := eachField("record", b, func(f field) (err error) {
+		switch {
+		case f.num == recordFieldFormat && f.typ == protowire.VarintType:
+			format = f.n
+		case f.num == recordFieldID && f.typ == protowire.BytesType:
+			r.VersionID, err = parseVersionID(f.b)
+		case f.num == recordFieldDeps && f.typ == protowire.BytesType:
+			r.deps, err = parseVector(f.b)
+		case f.num == recordFieldEffect && f.typ == protowire.BytesType:
+			var e effect
+			e, err = r.parseEffect(f.b)
+			r.effects = append(r.effects, e)
+		case f.num == recordFieldSettings && f.typ == protowire.BytesType:
+			var s Settings
+			s, err = parseSettings(f.b)
+			r.settings = &settingsRecord{s, r.VersionID}
+		default:
+			r.unknown = append(r.unknown, f.raw...)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if format != recordFormat || r.Dot.N == 0 {
+		return nil, fmt.Errorf("record format %d, dot %v: %w", format, r.Dot, ErrForeign)
+	}
+	return r, nil
+}
+
+func (r *record) parseEffect(b []byte) (e effect, err error) {
+	err = eachField("effect", b, func(f field) (err error) {
+		if f.typ != protowire.BytesType {
+			return badFormat("effect")
+		}
+		switch f.num {
+		case effectFieldKey:
+			e.key = string(f.b)
+		case effectFieldPut:
+			if e.hold, err = parseVersion(f.b); err == nil {
+				e.hold.VersionID, e.hold.Holds, e.key = r.VersionID, []Dot{r.Dot}, e.hold.Key
+			}
+		case effectFieldLock:
+			if e.hold, err = parseVersion(f.b); err == nil {
+				e.key = e.hold.Key
+			}
+		case effectFieldGone:
+			g := goneHold{}
+			g.version, err = parseVersionID(f.b)
+			g.hold = g.version.Dot
+			e.gone = append(e.gone, g)
+		case effectFieldFree:
+			var g goneHold
+			g, err = parseFree(f.b)
+			e.gone = append(e.gone, g)
+		case effectFieldOver:
+			var v VersionID
+			v, err = parseVersionID(f.b)
+			e.over = append(e.over, v)
+		default: // an effect that this build does not know cannot be applied in part
+			return badFormat("effect")
+		}
+		return err
+	})
+	return e, err
+}
+
+func parseFree(b []byte) (g goneHold, err error) {
+	err = eachField("effect", b, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			g.version, err = parseVersionID(f.b)
+		case 2:
+			g.hold, err = parseDot(f.b)
+		}
+		return err
+	})
+	return g, err
+}

@@ -1,0 +1,433 @@
+package segment
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/dedup"
+	"github.com/edgefs/edgefs/internal/journal"
+	"github.com/edgefs/edgefs/internal/vfs"
+	"github.com/edgefs/edgefs/segment/tree"
+	"github.com/zeebo/blake3"
+)
+
+// Config is what a segment is made of. Zero limits stand for the defaults.
+type Config struct {
+	FS     vfs.FS // default: the operating system's
+	Dir    string // holds the log and the state; chunks are the store's
+	ID     ID
+	Name   string
+	Secret [32]byte // the federation's: the keys of dedup domains derive from it
+
+	// Chunks are the durable chunks of this segment; the segment holds small payload in the stage while only its log has it.
+	Chunks Chunks
+	// Read opens the store that payload is read from on behalf of a version. Default: what is here.
+	Read func(chunk.Domain, Reading) chunk.Store
+
+	Clock  func() time.Time // default: time.Now
+	Rand   io.Reader        // default: crypto/rand
+	Logger *slog.Logger
+
+	LogFileSize  int64 // default 64 MiB
+	LogKeep      int64 // log records kept for links beyond what a restart needs, default 4 files
+	NodeCache    int64 // bytes of decoded tree nodes, default 48 MiB
+	OverlayBytes int64 // memory of records not folded, of all buckets, default 48 MiB; a fold begins at half of it
+	StageBytes   int64 // payload kept in memory while only the log has it, default 16 MiB
+	CheckpointAt int64 // log bytes after which the state is written and the log cut, default 128 MiB
+	BufferBytes  int64 // memory lent to all uploads and downloads beyond the least each needs, default 96 MiB
+}
+
+// Chunks is where a segment's chunks are durable. Package chunk/stage has it.
+type Chunks interface {
+	chunk.Opener
+	// Hold makes chunks that the log has made durable readable, and count as held, before they are in a pack. It copies them.
+	Hold(chunk.Domain, []chunk.Chunk)
+	// Held is the memory that chunks take which only the log has made durable, in bytes.
+	Held() int64
+	// Settle puts what was held when it was called where it needs no log.
+	Settle(context.Context) error
+}
+
+func (c *Config) setDefaults() {
+	if c.FS == nil {
+		c.FS = vfs.OS{}
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, d := range []struct {
+		v *int64
+		n int64
+	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 48 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.BufferBytes, 96 << 20}} {
+		if *d.v == 0 {
+			*d.v = d.n
+		}
+	}
+	if c.LogKeep == 0 {
+		c.LogKeep = 4 * c.LogFileSize
+	}
+}
+
+// Segment is a site. It is safe for concurrent use.
+type Segment struct {
+	cfg     Config
+	log     *journal.Journal
+	nodes   *tree.Cache
+	clock   clock
+	latches latches
+	news    news
+	names   names
+	bufs    *dedup.Buffers
+
+	mu      sync.RWMutex // guards what follows; taken before a bucket's mu, never after
+	buckets map[BucketID]*Bucket
+	cursors map[ID]Cursor
+	pos     uint64 // last log position applied
+
+	inc      atomic.Uint32 // this life
+	applying sync.Mutex    // held while entries are applied: what is seen under it is the state at one position
+	failure  failure
+	keeper   keeper
+
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+// Open starts the segment in cfg.Dir, or makes a new one there. What was acknowledged before a crash is there again when it returns.
+func Open(ctx context.Context, cfg Config) (*Segment, error) {
+	cfg.setDefaults()
+	if cfg.ID == 0 || cfg.Name == "" || cfg.Chunks == nil {
+		return nil, fmt.Errorf("open segment: id, name and chunks are needed: %w", ErrInvalidArgument)
+	}
+	s := &Segment{cfg: cfg, nodes: tree.NewCache(cfg.NodeCache), buckets: map[BucketID]*Bucket{}, cursors: map[ID]Cursor{}}
+	s.bufs = dedup.NewBuffers(cfg.BufferBytes)
+	s.inc.Store(1)
+	s.clock.wall = cfg.Clock
+	s.failure.init()
+	s.keeper.init()
+	s.names.init()
+	s.addSystemBuckets()
+	if err := s.recover(ctx); err != nil {
+		return nil, fmt.Errorf("open segment in %s: %w", cfg.Dir, err)
+	}
+	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.work.Go(func() { s.housekeeping(bg) })
+	s.work.Go(func() { s.watchLog(bg) })
+	if err := s.introduce(ctx); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
+	return s, nil
+}
+
+// recover reads the last state and replays the log behind it.
+func (s *Segment) recover(ctx context.Context) error {
+	if err := s.cfg.FS.MkdirAll(s.cfg.Dir); err != nil {
+		return err
+	}
+	st, err := s.loadState()
+	if err != nil {
+		return err
+	}
+	from, err := s.restore(ctx, st)
+	if err != nil {
+		return err
+	}
+	opts := journal.Options{FS: s.cfg.FS, Dir: filepath.Join(s.cfg.Dir, "log"), FileSize: s.cfg.LogFileSize, Committed: s.committed, Logger: s.cfg.Logger}
+	s.log, err = journal.Open(opts, from, func(r journal.Record) error { return s.replay(ctx, st.pos, r) })
+	if err != nil {
+		return err
+	}
+	if s.log.Last() < st.pos {
+		_ = s.log.Close()
+		return fmt.Errorf("the log ends at %d, before the state's %d: a part of the log is lost: %w", s.log.Last(), st.pos, ErrDamaged)
+	}
+	for _, b := range s.allBuckets() {
+		b.next = b.applied
+	}
+	return nil
+}
+
+// replay applies one log record at start. Records before the state's position were applied to all but the buckets' trees.
+func (s *Segment) replay(ctx context.Context, statePos uint64, r journal.Record) error {
+	e, err := parseEntry(r.Data)
+	if err != nil {
+		return fmt.Errorf("log position %d: %w", r.Pos, err)
+	}
+	s.keeper.grown(int64(len(r.Data)), r.Pos)
+	if r.Pos <= statePos {
+		e.cursors, e.life = nil, 0
+	}
+	if err := s.applyEntry(ctx, r.Pos, e); err != nil {
+		return fmt.Errorf("log position %d: %w", r.Pos, err)
+	}
+	if s.cfg.Chunks.Held() > s.cfg.StageBytes {
+		return s.cfg.Chunks.Settle(ctx)
+	}
+	return nil
+}
+
+// ID names the segment for ever.
+func (s *Segment) ID() ID { return s.cfg.ID }
+
+// Name is what people call the segment.
+func (s *Segment) Name() string { return s.cfg.Name }
+
+// Origin is this life of the segment.
+func (s *Segment) Origin() Origin { return Origin{s.cfg.ID, s.inc.Load()} }
+
+// Domain is the federation's dedup domain.
+func (s *Segment) Domain() chunk.Domain { return s.domainOf("") }
+
+// domainOf derives a dedup domain's key from the federation's secret.
+func (s *Segment) domainOf(name string) chunk.Domain {
+	var key [32]byte
+	blake3.DeriveKey("EdgeFS 2026-11 dedup domain", append(bytes.Clone(s.cfg.Secret[:]), name...), key[:])
+	return chunk.NewDomain(key)
+}
+
+// pending is an entry on its way through the log: the tag of its journal record.
+type pending struct {
+	entry *entry
+	size  int
+	done  chan struct{} // closed when it is applied
+	err   error
+}
+
+// commit appends an entry and waits until it is durable and applied.
+func (s *Segment) commit(e *entry) error {
+	p, err := s.append(e)
+	if err != nil {
+		return err
+	}
+	return s.await(p)
+}
+
+func (s *Segment) append(e *entry) (*pending, error) {
+	if err := s.failure.get(); err != nil {
+		return nil, err
+	}
+	data := e.appendTo(nil)
+	p := &pending{entry: e, size: len(data), done: make(chan struct{})}
+	if _, err := s.log.Append(data, p); err != nil {
+		return nil, fmt.Errorf("log: %w: %w", err, ErrUnavailable)
+	}
+	return p, nil
+}
+
+// await does not heed a context: until the entry is applied or the segment has failed, nobody knows what became of it.
+func (s *Segment) await(p *pending) error {
+	select {
+	case <-p.done:
+		return p.err
+	case <-s.failure.ch:
+		return s.failure.get()
+	}
+}
+
+// committed applies durable records, in order; it is the log's goroutine.
+func (s *Segment) committed(records []journal.Record) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	for _, r := range records {
+		if s.failure.get() != nil {
+			return
+		}
+		p, _ := r.Tag.(*pending)
+		if err := s.applyEntry(context.Background(), r.Pos, p.entry); err != nil {
+			s.fail(fmt.Errorf("log position %d: %w", r.Pos, err))
+			return
+		}
+		s.keeper.grown(int64(p.size), r.Pos)
+		close(p.done)
+	}
+	s.nudge()
+}
+
+// applyEntry makes an entry part of the state, live and in replay alike.
+func (s *Segment) applyEntry(ctx context.Context, pos uint64, e *entry) error {
+	if e.life != 0 {
+		s.beginLife(e.life)
+	}
+	for i := range e.writes {
+		if err := s.applyWrite(ctx, pos, &e.writes[i]); err != nil {
+			return err
+		}
+	}
+	for _, f := range e.folds {
+		if err := s.onBucket(f.bucket, pos, func(b *Bucket) error { return b.applyFold(pos, f) }); err != nil {
+			return err
+		}
+	}
+	for _, m := range e.merges {
+		if err := s.onBucket(m.bucket, pos, func(b *Bucket) error { return b.applyMerge(ctx, pos, m) }); err != nil {
+			return err
+		}
+		s.clock.observe(m.newest)
+		if err := s.names.merged(ctx, s, m.bucket); err != nil {
+			return err
+		}
+		s.news.lost(m.bucket)
+	}
+	s.mu.Lock()
+	for _, c := range e.cursors {
+		s.cursors[c.peer] = c.Cursor
+	}
+	s.pos = max(s.pos, pos)
+	s.mu.Unlock()
+	return nil
+}
+
+// onBucket runs apply under the bucket's lock, unless the bucket's base is of a later position: in a replay.
+func (s *Segment) onBucket(id BucketID, pos uint64, apply func(*Bucket) error) error {
+	b := s.bucket(id)
+	if b == nil {
+		return fmt.Errorf("bucket %v is not known: %w", id, ErrDamaged)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if pos <= b.base.at {
+		return nil
+	}
+	return apply(b)
+}
+
+func (s *Segment) applyWrite(ctx context.Context, pos uint64, w *write) error {
+	b := s.bucket(w.bucket)
+	if b == nil {
+		return fmt.Errorf("bucket %v is not known: %w", w.bucket, ErrDamaged)
+	}
+	if len(w.payload) > 0 {
+		var chunks []chunk.Chunk
+		for _, p := range w.payload {
+			chunks = append(chunks, b.domain.Make(p))
+		}
+		s.cfg.Chunks.Hold(b.domain, chunks)
+		w.payload = nil
+	}
+	s.clock.observe(w.record.HLC)
+	b.mu.Lock()
+	covered := pos <= b.base.covers
+	var err error
+	if !covered {
+		err = b.apply(ctx, pos, w.record, w.hint, len(w.raw))
+	}
+	b.mu.Unlock()
+	if err != nil || covered {
+		return err
+	}
+	if err := s.names.written(s, w.bucket, w.record); err != nil {
+		return err
+	}
+	s.news.tell(w, w.record.Dot.Segment == s.cfg.ID)
+	return nil
+}
+
+// beginLife makes all that this segment wrote so far the writes of an earlier life.
+func (s *Segment) beginLife(inc uint32) {
+	if inc <= s.inc.Load() {
+		return
+	}
+	buckets := s.allBuckets()
+	for _, b := range buckets {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.others, b.applied = b.seenLocked().Clone(), 0
+	}
+	s.inc.Store(inc)
+	for _, b := range buckets {
+		b.applied = b.others[s.Origin()]
+		delete(b.others, s.Origin())
+	}
+}
+
+func (s *Segment) bucket(id BucketID) *Bucket {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.buckets[id]
+}
+
+func (s *Segment) allBuckets() []*Bucket {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]*Bucket, 0, len(s.buckets))
+	for _, b := range s.buckets {
+		out = append(out, b)
+	}
+	slices.SortFunc(out, func(a, b *Bucket) int { return bytes.Compare(a.id[:], b.id[:]) })
+	return out
+}
+
+// Close folds nothing and waits for nobody: what is durable is enough. It writes the state, so that the next start is quick.
+func (s *Segment) Close(ctx context.Context) error {
+	s.stop()
+	s.work.Wait()
+	var err error
+	if s.failure.get() == nil {
+		err = s.checkpoint(ctx)
+	}
+	err = errors.Join(err, s.log.Close())
+	s.fail(ErrClosed)
+	return err
+}
+
+// failure is why the segment can do nothing more, once.
+type failure struct {
+	once sync.Once
+	ch   chan struct{}
+	err  error
+}
+
+func (f *failure) init() { f.ch = make(chan struct{}) }
+
+func (f *failure) get() error {
+	select {
+	case <-f.ch:
+		return f.err
+	default:
+		return nil
+	}
+}
+
+// fail ends the segment: whoever waits gets ErrUnavailable and the reason.
+func (s *Segment) fail(err error) {
+	s.failure.once.Do(func() {
+		if !errors.Is(err, ErrClosed) {
+			s.cfg.Logger.Error("segment stops", "error", err)
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		s.failure.err = err
+		close(s.failure.ch)
+	})
+}
+
+// Failed is closed when the segment can do nothing more; Err says why.
+func (s *Segment) Failed() <-chan struct{} { return s.failure.ch }
+
+// Err is why the segment stopped, or nil.
+func (s *Segment) Err() error { return s.failure.get() }
+
+func (s *Segment) watchLog(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-s.log.Failed():
+		s.fail(s.log.Err())
+	}
+}

@@ -1,0 +1,123 @@
+package segment
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Versioning says what becomes of the versions that a write replaces.
+type Versioning uint8
+
+const (
+	// Unversioned buckets keep one version of a key; it has no id.
+	Unversioned Versioning = iota
+	// Versioned buckets keep all; each has an id.
+	Versioned
+	// Suspended buckets keep those that have an id, and one without.
+	Suspended
+)
+
+// String is "off", "enabled" or "suspended".
+func (v Versioning) String() string {
+	switch v {
+	case Versioned:
+		return "enabled"
+	case Suspended:
+		return "suspended"
+	}
+	return "off"
+}
+
+// MarshalText writes what [Versioning.String] says.
+func (v Versioning) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads "off", "enabled" or "suspended".
+func (v *Versioning) UnmarshalText(b []byte) error {
+	for _, known := range []Versioning{Unversioned, Versioned, Suspended} {
+		if known.String() == string(b) {
+			*v = known
+			return nil
+		}
+	}
+	return fmt.Errorf("versioning %q: want off, enabled or suspended: %w", b, ErrInvalidArgument)
+}
+
+// Settings is a bucket's one document. Its home alone changes it; it travels in the bucket's own causal order.
+type Settings struct {
+	Versioning Versioning `json:"versioning"`
+	// Full makes every segment keep all payload durably; else it comes when it is read.
+	Full bool `json:"full"`
+	// EagerBytes is the size up to which payload is fetched as soon as it is known of. 0: when it is read.
+	EagerBytes int64 `json:"eagerBytes"`
+
+	unknown string // fields of later builds; a string, so that settings compare with ==
+}
+
+// DefaultEagerBytes is the eager size of a bucket whose creator chose none.
+const DefaultEagerBytes = 4096
+
+// DefaultSettings are those of a bucket whose creator chose none.
+func DefaultSettings() Settings { return Settings{EagerBytes: DefaultEagerBytes} }
+
+func (s Settings) validate() error {
+	if s.Versioning > Suspended || s.EagerBytes < 0 {
+		return fmt.Errorf("settings %+v: %w", s, ErrInvalidArgument)
+	}
+	return nil
+}
+
+// settingsRecord is a register: the newest write counts.
+type settingsRecord struct {
+	Settings
+	by VersionID
+}
+
+func (s settingsRecord) newer(t settingsRecord) settingsRecord {
+	if s.by.Compare(t.by) >= 0 {
+		return s
+	}
+	return t
+}
+
+func (s Settings) appendTo(b []byte) []byte {
+	b = putUint(b, 1, uint64(s.Versioning))
+	b = putBool(b, 2, s.Full)
+	b = putUint(b, 3, uint64(s.EagerBytes))
+	return append(b, s.unknown...)
+}
+
+func parseSettings(b []byte) (s Settings, err error) {
+	err = eachField("settings", b, func(f field) error {
+		switch {
+		case f.num == 1 && f.typ == protowire.VarintType && f.n <= uint64(Suspended):
+			s.Versioning = Versioning(f.n)
+		case f.num == 2 && f.typ == protowire.VarintType:
+			s.Full = f.n == 1
+		case f.num == 3 && f.typ == protowire.VarintType && f.n < 1<<62:
+			s.EagerBytes = int64(f.n)
+		default:
+			s.unknown += string(f.raw)
+		}
+		return nil
+	})
+	return s, err
+}
+
+func (s settingsRecord) appendTo(b []byte) []byte {
+	b = putMessage(b, 1, s.Settings.appendTo(nil))
+	return putMessage(b, 2, appendVersionID(nil, s.by))
+}
+
+func parseSettingsRecord(b []byte) (s settingsRecord, err error) {
+	err = eachField("settings", b, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			s.Settings, err = parseSettings(f.b)
+		case 2:
+			s.by, err = parseVersionID(f.b)
+		}
+		return err
+	})
+	return s, err
+}

@@ -1,0 +1,297 @@
+package segment
+
+import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgefs/edgefs/dedup"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Version is one version of a key. It is a value: what it points to is never changed.
+type Version struct {
+	VersionID
+	Key        string
+	Null       bool  // shown without an id: written while versioning was off or suspended
+	Marker     bool  // a delete marker
+	Superseded bool  // a later write addressed it
+	Holds      []Dot // the writes that keep it: its own, and one for each lock; sorted
+	Content    dedup.Manifest
+	Attrs      Attrs
+	Data       []byte // a small document of the segment's own buckets; else empty
+
+	unknown []byte // fields of later builds
+}
+
+// Size is the content's length in bytes.
+func (v *Version) Size() int64 { return v.Content.Size() }
+
+// Modified is when the version was written, in milliseconds of its writer's clock.
+func (v *Version) Modified() time.Time { return v.Time() }
+
+// Ref is the version id that S3 clients see: "null", or the id.
+func (v *Version) Ref() string {
+	if v.Null {
+		return "null"
+	}
+	return v.VersionID.String()
+}
+
+// held says whether some write keeps the version; without its own, it is history.
+func (v *Version) held() bool { return len(v.Holds) > 0 }
+
+func (v *Version) locked() bool {
+	return slices.ContainsFunc(v.Holds, func(d Dot) bool { return d != v.Dot })
+}
+
+// Attrs is what the writer said of a version.
+type Attrs struct {
+	ETag      string            // without quotes: 32 hexadecimal digits, perhaps with -N
+	Meta      map[string]string // by lower-case header name: content-type, x-amz-meta-color
+	Tags      map[string]string
+	Checksums []Checksum
+	Parts     []int64 // sizes of the parts of what was uploaded in parts
+	File      []byte  // reserved: file attributes
+
+	unknown []byte
+}
+
+// Checksum is one that the writer sent and the gateway verified.
+type Checksum struct {
+	Algorithm string // CRC32, CRC32C, CRC64NVME, SHA1, SHA256
+	Value     string // as sent: base64, with -N when composite
+	Composite bool   // of the parts' checksums, not of the bytes
+}
+
+const (
+	versionFormat = 1
+
+	versionFieldFormat  = 1
+	versionFieldKey     = 2
+	versionFieldID      = 3
+	versionFieldFlags   = 4
+	versionFieldHolds   = 5
+	versionFieldContent = 6
+	versionFieldAttrs   = 7
+	versionFieldData    = 8
+
+	flagNull       = 1
+	flagMarker     = 2
+	flagSuperseded = 4
+	flagDetached   = 8 // its own dot is not among the holds
+)
+
+// appendTo encodes the version. Inside a record of which it is the write, its id and hold are the record's and left out.
+func (v *Version) appendTo(b []byte, own bool) []byte {
+	b = putUint(b, versionFieldFormat, versionFormat)
+	b = putBytes(b, versionFieldKey, v.Key)
+	if !own {
+		b = putMessage(b, versionFieldID, appendVersionID(nil, v.VersionID))
+	}
+	flags := uint64(0)
+	for i, on := range []bool{v.Null, v.Marker, v.Superseded, !own && !slices.Contains(v.Holds, v.Dot)} {
+		if on {
+			flags |= 1 << i
+		}
+	}
+	b = putUint(b, versionFieldFlags, flags)
+	for _, d := range v.Holds {
+		if d != v.Dot {
+			b = putMessage(b, versionFieldHolds, appendDot(nil, d))
+		}
+	}
+	if v.Content.Size() > 0 {
+		b = putMessage(b, versionFieldContent, v.Content.Append(nil))
+	}
+	b = putBytes(b, versionFieldAttrs, v.Attrs.appendTo(nil))
+	b = putBytes(b, versionFieldData, v.Data)
+	return append(b, v.unknown...)
+}
+
+// parseVersion reads a version, which shares b.
+func parseVersion(b []byte) (*Version, error) {
+	v := new(Version)
+	flags, format := uint64(0), uint64(0)
+	err := eachField("version", b, func(f field) (err error) {
+		switch {
+		case f.num == versionFieldFormat && f.typ == protowire.VarintType:
+			format = f.n
+		case f.num == versionFieldKey && f.typ == protowire.BytesType:
+			v.Key = string(f.b)
+		case f.num == versionFieldID && f.typ == protowire.BytesType:
+			v.VersionID, err = parseVersionID(f.b)
+		case f.num == versionFieldFlags && f.typ == protowire.VarintType:
+			flags = f.n
+		case f.num == versionFieldHolds && f.typ == protowire.BytesType:
+			var d Dot
+			d, err = parseDot(f.b)
+			v.Holds = append(v.Holds, d)
+		case f.num == versionFieldContent && f.typ == protowire.BytesType:
+			v.Content, err = dedup.ParseManifest(f.b)
+		case f.num == versionFieldAttrs && f.typ == protowire.BytesType:
+			v.Attrs, err = parseAttrs(f.b)
+		case f.num == versionFieldData && f.typ == protowire.BytesType:
+			v.Data = f.b
+		default:
+			v.unknown = append(v.unknown, f.raw...)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if format != versionFormat {
+		return nil, fmt.Errorf("version format %d: %w", format, ErrForeign)
+	}
+	v.Null, v.Marker, v.Superseded = flags&flagNull != 0, flags&flagMarker != 0, flags&flagSuperseded != 0
+	if flags&flagDetached == 0 && v.Dot != (Dot{}) {
+		v.Holds = withDot(v.Holds, v.Dot)
+	}
+	return v, nil
+}
+
+const (
+	attrFieldMD5      = 1 // the 16 bytes of an ETag of 32 digits
+	attrFieldMD5Parts = 2 // its -N
+	attrFieldETag     = 3 // any other ETag
+	attrFieldMeta     = 4
+	attrFieldTag      = 5
+	attrFieldChecksum = 6
+	attrFieldPart     = 7
+	attrFieldFile     = 8
+)
+
+func (a *Attrs) appendTo(b []byte) []byte {
+	if sum, parts, ok := md5Tag(a.ETag); ok {
+		b = putMessage(b, attrFieldMD5, sum)
+		b = putUint(b, attrFieldMD5Parts, parts)
+	} else {
+		b = putBytes(b, attrFieldETag, a.ETag)
+	}
+	b = putMap(b, attrFieldMeta, a.Meta)
+	b = putMap(b, attrFieldTag, a.Tags)
+	for _, c := range a.Checksums {
+		m := putBytes(nil, 1, c.Algorithm)
+		m = putBytes(m, 2, c.Value)
+		b = putMessage(b, attrFieldChecksum, putBool(m, 3, c.Composite))
+	}
+	for _, n := range a.Parts {
+		b = protowire.AppendTag(b, attrFieldPart, protowire.VarintType)
+		b = protowire.AppendVarint(b, uint64(n))
+	}
+	b = putBytes(b, attrFieldFile, a.File)
+	return append(b, a.unknown...)
+}
+
+func parseAttrs(b []byte) (a Attrs, err error) {
+	var sum []byte
+	parts := uint64(0)
+	err = eachField("attributes", b, func(f field) error {
+		switch {
+		case f.num == attrFieldMD5 && f.typ == protowire.BytesType && len(f.b) == 16:
+			sum = f.b
+		case f.num == attrFieldMD5Parts && f.typ == protowire.VarintType:
+			parts = f.n
+		case f.num == attrFieldETag && f.typ == protowire.BytesType:
+			a.ETag = string(f.b)
+		case f.num == attrFieldMeta && f.typ == protowire.BytesType:
+			return takePair(&a.Meta, f.b)
+		case f.num == attrFieldTag && f.typ == protowire.BytesType:
+			return takePair(&a.Tags, f.b)
+		case f.num == attrFieldChecksum && f.typ == protowire.BytesType:
+			c, err := parseChecksum(f.b)
+			a.Checksums = append(a.Checksums, c)
+			return err
+		case f.num == attrFieldPart && f.typ == protowire.VarintType && f.n < 1<<63:
+			a.Parts = append(a.Parts, int64(f.n))
+		case f.num == attrFieldFile && f.typ == protowire.BytesType:
+			a.File = f.b
+		default:
+			a.unknown = append(a.unknown, f.raw...)
+		}
+		return nil
+	})
+	if sum != nil {
+		a.ETag = hex.EncodeToString(sum)
+		if parts > 0 {
+			a.ETag = fmt.Sprintf("%s-%d", a.ETag, parts)
+		}
+	}
+	return a, err
+}
+
+func parseChecksum(b []byte) (c Checksum, err error) {
+	err = eachField("checksum", b, func(f field) error {
+		switch f.num {
+		case 1:
+			c.Algorithm = string(f.b)
+		case 2:
+			c.Value = string(f.b)
+		case 3:
+			c.Composite = f.n == 1
+		}
+		return nil
+	})
+	return c, err
+}
+
+// md5Tag takes apart an ETag that can be kept in 16 bytes and a number.
+func md5Tag(tag string) (sum []byte, parts uint64, ok bool) {
+	digits, suffix, dashed := strings.Cut(tag, "-")
+	sum, err := hex.DecodeString(digits)
+	if err != nil || len(sum) != 16 || digits != strings.ToLower(digits) {
+		return nil, 0, false
+	}
+	if dashed {
+		if _, err := fmt.Sscanf(suffix, "%d", &parts); err != nil || parts == 0 || fmt.Sprint(parts) != suffix {
+			return nil, 0, false
+		}
+	}
+	return sum, parts, true
+}
+
+func putMap(b []byte, num fieldNum, m map[string]string) []byte {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		b = putMessage(b, num, putBytes(putBytes(nil, 1, k), 2, m[k]))
+	}
+	return b
+}
+
+func takePair(m *map[string]string, b []byte) error {
+	var k, v string
+	err := eachField("pair", b, func(f field) error {
+		switch f.num {
+		case 1:
+			k = string(f.b)
+		case 2:
+			v = string(f.b)
+		}
+		return nil
+	})
+	if *m == nil {
+		*m = map[string]string{}
+	}
+	(*m)[k] = v
+	return err
+}
+
+// withDot and withoutDot treat a sorted set of dots as a value.
+func withDot(s []Dot, d Dot) []Dot {
+	i, found := slices.BinarySearchFunc(s, d, Dot.Compare)
+	if found {
+		return s
+	}
+	return slices.Insert(slices.Clone(s), i, d)
+}
+
+func withoutDot(s []Dot, d Dot) []Dot {
+	i, found := slices.BinarySearchFunc(s, d, Dot.Compare)
+	if !found {
+		return s
+	}
+	return slices.Delete(slices.Clone(s), i, i+1)
+}

@@ -1,0 +1,321 @@
+package segment
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/dedup"
+)
+
+// MaxKey is the longest key, in bytes.
+const MaxKey = 1024
+
+// Cond is what must be true of a key for a write to happen; it is judged together with the write. The zero Cond is always true.
+type Cond struct {
+	Absent  bool       // the key has no content; else ErrPrecondition
+	Match   []string   // the content has one of these ETags, or any for "*"; ErrNoSuchKey when there is none
+	Version *VersionID // the current version is this one
+}
+
+func (c Cond) check(h head) error {
+	v := h.content()
+	switch {
+	case c.Absent && v != nil:
+		return fmt.Errorf("%q exists: %w", v.Key, ErrPrecondition)
+	case c.Match != nil && v == nil:
+		return ErrNoSuchKey
+	case c.Match != nil && !slices.Contains(c.Match, "*") && !slices.Contains(c.Match, v.Attrs.ETag):
+		return fmt.Errorf("%q has the ETag %s: %w", v.Key, v.Attrs.ETag, ErrPrecondition)
+	case c.Version != nil && (h.current() == nil || h.current().VersionID != *c.Version):
+		return fmt.Errorf("the current version is another: %w", ErrPrecondition)
+	}
+	return nil
+}
+
+// plan is a record that has everything but its name and place.
+type plan struct {
+	b       *Bucket
+	r       *record
+	hint    *hint
+	payload []chunk.Chunk
+}
+
+// submit names, stamps, logs and applies records as one step. It returns when they are durable and applied.
+func (s *Segment) submit(plans ...plan) error {
+	order := slices.Clone(plans)
+	slices.SortFunc(order, func(a, b plan) int { return bytes.Compare(a.b.id[:], b.b.id[:]) })
+	e := &entry{}
+	for i, p := range order {
+		if i == 0 || order[i-1].b != p.b {
+			p.b.seq.Lock()
+		}
+	}
+	for _, p := range plans {
+		p.b.next++
+		p.r.name(VersionID{Stamp{p.epoch(), s.clock.now()}, Dot{s.Origin(), p.b.next}})
+		w := write{bucket: p.b.id, record: p.r, hint: p.hint}
+		for _, c := range p.payload {
+			w.payload = append(w.payload, c.Data())
+		}
+		e.writes = append(e.writes, w)
+	}
+	pending, err := s.append(e)
+	for i, p := range order {
+		if err != nil {
+			p.b.next--
+		}
+		if i == 0 || order[i-1].b != p.b {
+			defer p.b.seq.Unlock()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return s.await(pending)
+}
+
+func (p plan) epoch() Epoch {
+	p.b.mu.RLock()
+	defer p.b.mu.RUnlock()
+	return p.b.settings.by.Epoch
+}
+
+// name gives the record, and the version it puts, their id.
+func (r *record) name(id VersionID) {
+	r.VersionID = id
+	for i := range r.effects {
+		if v := r.effects[i].hold; v != nil && v.Dot == (Dot{}) {
+			v.VersionID, v.Holds = id, []Dot{id.Dot}
+		}
+	}
+	if r.settings != nil {
+		r.settings.by = id
+	}
+}
+
+// planned looks at a key and lets decide say what a write does to it. The caller holds the key's latch and the bucket's gate until the
+// plan is submitted and applied.
+func (b *Bucket) planned(ctx context.Context, key string, decide func(head, keyView) (effect, error)) (plan, error) {
+	v := b.view(key)
+	h, err := v.head(ctx, key)
+	if err != nil {
+		return plan{}, err
+	}
+	e, err := decide(h, v)
+	if err != nil {
+		return plan{}, err
+	}
+	r := &record{deps: v.deps, effects: []effect{e}}
+	return plan{b: b, r: r, hint: &hint{key, v.over, h, v.base.at}}, nil
+}
+
+// enter begins a write of a key; leave ends it, when it was applied.
+func (b *Bucket) enter(ctx context.Context, key string) (leave func(), err error) {
+	if err := b.s.admit(ctx); err != nil {
+		return nil, err
+	}
+	b.gate.RLock()
+	if b.gone() {
+		b.gate.RUnlock()
+		return nil, fmt.Errorf("bucket %q: %w", b.doc.Load().name, ErrNoSuchBucket)
+	}
+	unlock := b.s.latches.lock(b.id, key)
+	return func() { unlock(); b.gate.RUnlock() }, nil
+}
+
+// gone says whether the bucket was deleted, and nothing written elsewhere keeps it.
+func (b *Bucket) gone() bool {
+	b.s.names.mu.RLock()
+	deleted := b.s.names.deleted[b.id]
+	b.s.names.mu.RUnlock()
+	return deleted && b.empty()
+}
+
+// put writes one version. fill completes it.
+func (b *Bucket) put(ctx context.Context, key string, c Cond, payload []chunk.Chunk, fill func(*Version)) (Version, error) {
+	leave, err := b.enter(ctx, key)
+	if err != nil {
+		return Version{}, err
+	}
+	defer leave()
+	p, err := b.planPut(ctx, key, c, payload, fill)
+	if err != nil {
+		return Version{}, fmt.Errorf("put %q: %w", key, err)
+	}
+	if err := b.s.submit(p); err != nil {
+		return Version{}, fmt.Errorf("put %q: %w", key, err)
+	}
+	return *p.r.effects[0].hold, nil
+}
+
+func (b *Bucket) planPut(ctx context.Context, key string, c Cond, payload []chunk.Chunk, fill func(*Version)) (plan, error) {
+	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
+		if err := c.check(h); err != nil {
+			return effect{}, err
+		}
+		e := h.address(key, v.settings.Versioning, false)
+		e.hold = &Version{Key: key, Null: v.settings.Versioning != Versioned}
+		fill(e.hold)
+		return e, nil
+	})
+	p.payload = payload
+	return p, err
+}
+
+// Deleted is what a delete did.
+type Deleted struct {
+	Marker  bool      // a delete marker was made, or, when a version was removed, that one was a marker
+	Version VersionID // the marker's, or the removed version's
+	Null    bool      // it shows as null
+}
+
+// Delete hides a key. Where versions of it remain, by versioning or by a conflict, it leaves a marker; else nothing.
+func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error) {
+	leave, err := b.enter(ctx, key)
+	if err != nil {
+		return Deleted{}, err
+	}
+	defer leave()
+	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
+		if err := c.check(h); err != nil {
+			return effect{}, err
+		}
+		mode := v.settings.Versioning
+		if mode == Unversioned && h.count == 0 {
+			return effect{}, errStop
+		}
+		e := h.address(key, mode, false)
+		if mode != Unversioned || h.remains(e) {
+			e.hold = &Version{Key: key, Null: mode != Versioned, Marker: true}
+		}
+		return e, nil
+	})
+	if err == errStop {
+		return Deleted{}, nil
+	}
+	if err != nil {
+		return Deleted{}, fmt.Errorf("delete %q: %w", key, err)
+	}
+	if err := b.s.submit(p); err != nil {
+		return Deleted{}, fmt.Errorf("delete %q: %w", key, err)
+	}
+	if m := p.r.effects[0].hold; m != nil {
+		return Deleted{true, m.VersionID, m.Null}, nil
+	}
+	return Deleted{}, nil
+}
+
+// Remove takes one version away for ever. A version that is not there is no error, as in S3.
+func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef) (Deleted, error) {
+	leave, err := b.enter(ctx, key)
+	if err != nil {
+		return Deleted{}, err
+	}
+	defer leave()
+	var found *Version
+	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
+		if found, err = v.resolve(ctx, key, ref); err != nil {
+			return effect{}, err
+		}
+		e := effect{key: key}
+		for _, d := range found.Holds {
+			e.gone = append(e.gone, goneHold{found.VersionID, d})
+		}
+		return e, nil
+	})
+	switch {
+	case err != nil && found == nil && isMissing(err):
+		return Deleted{Version: ref.ID, Null: ref.Null}, nil
+	case err != nil:
+		return Deleted{}, fmt.Errorf("remove a version of %q: %w", key, err)
+	}
+	if err := b.s.submit(p); err != nil {
+		return Deleted{}, fmt.Errorf("remove a version of %q: %w", key, err)
+	}
+	return Deleted{found.Marker, found.VersionID, found.Null}, nil
+}
+
+func checkKey(key string) error {
+	switch {
+	case key == "":
+		return fmt.Errorf("the key is empty: %w", ErrInvalidArgument)
+	case len(key) > MaxKey:
+		return fmt.Errorf("the key has %d bytes, more than %d: %w", len(key), MaxKey, ErrInvalidArgument)
+	}
+	return nil
+}
+
+// Writer takes an object's bytes in bounded memory. Nothing is listed before it is committed. It is not safe for concurrent use.
+type Writer struct {
+	b      *Bucket
+	w      *dedup.Writer
+	size   int64
+	part   *partTarget
+	ended  bool
+	finish func()
+}
+
+// Writer begins an object of size bytes, or of any size when size is negative. It must be committed or aborted.
+func (b *Bucket) Writer(ctx context.Context, size int64) *Writer {
+	stores := dedup.Stores{Data: b.s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: b.s.cfg.Chunks.Open(b.domain, chunk.Meta)}
+	w := dedup.NewWriter(ctx, stores, b.domain, b.Cutter(), dedup.Options{SizeHint: max(size, 0), Buffers: b.s.bufs})
+	return &Writer{b: b, w: w}
+}
+
+// Write takes p.
+func (w *Writer) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	w.size += int64(n)
+	return n, err
+}
+
+// ReadFrom takes all of r.
+func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
+	n, err := w.w.ReadFrom(r)
+	w.size += n
+	return n, err
+}
+
+// Size is how many bytes were written.
+func (w *Writer) Size() int64 { return w.size }
+
+// Abort gives up what was not committed. It may always be called.
+func (w *Writer) Abort() { w.w.Abort() }
+
+// Commit makes what was written a version of key: durable, and listed, when it returns.
+func (w *Writer) Commit(ctx context.Context, key string, a Attrs, c Cond) (Version, error) {
+	if err := checkKey(key); err != nil {
+		w.Abort()
+		return Version{}, err
+	}
+	m, err := w.w.Finish()
+	if err != nil {
+		return Version{}, fmt.Errorf("put %q: %w", key, err)
+	}
+	return w.b.put(ctx, key, c, w.w.Pending(), func(v *Version) { v.Content, v.Attrs = m, a })
+}
+
+// Put writes all of body as a version of key.
+func (b *Bucket) Put(ctx context.Context, key string, a Attrs, c Cond, body io.Reader) (Version, error) {
+	w := b.Writer(ctx, -1)
+	defer w.Abort()
+	if _, err := w.ReadFrom(body); err != nil {
+		return Version{}, fmt.Errorf("put %q: %w", key, err)
+	}
+	return w.Commit(ctx, key, a, c)
+}
+
+// Copy makes src's content a version of key. No payload moves.
+func (b *Bucket) Copy(ctx context.Context, src *Object, key string, a Attrs, c Cond) (Version, error) {
+	if err := checkKey(key); err != nil {
+		return Version{}, err
+	}
+	if src.b.doc.Load().domain != b.doc.Load().domain {
+		return b.Put(ctx, key, a, c, src.reader(ctx))
+	}
+	return b.put(ctx, key, c, nil, func(v *Version) { v.Content, v.Attrs = src.v.Content, a })
+}
