@@ -77,22 +77,20 @@ func (a *apply) open(ctx context.Context) (err error) {
 	if a.old, err = a.tree.rootNode(ctx); err != nil {
 		return err
 	}
-	return a.addLevel(ctx)
+	a.addLevel()
+	return nil
 }
 
 // addLevel begins to rewrite the next level.
-func (a *apply) addLevel(ctx context.Context) (err error) {
+func (a *apply) addLevel() {
 	r := &rewrite{apply: a, level: len(a.levels)}
 	switch {
 	case a.old == nil || r.level > a.old.level:
 		r.exhausted = true // the old tree has no such level
 	case r.level < a.old.level:
-		if r.nodes, err = a.tree.newPath(ctx, r.level+1); err != nil {
-			return err
-		}
+		r.nodes = newPath(a.tree.store, a.old, r.level+1)
 	}
 	a.levels = append(a.levels, r)
-	return nil
 }
 
 // edits takes the edits in groups, so that the nodes a group needs are read together.
@@ -173,8 +171,7 @@ func (a *apply) edit(ctx context.Context, e *Edit) error {
 
 // prefetch reads the nodes that the edits, in ascending order, are in, with one Get for each level.
 func (a *apply) prefetch(ctx context.Context, group []Edit) error {
-	a.warm = nil
-	if a.old == nil || len(group) < 2 {
+	if a.old == nil || len(group) == 0 {
 		return nil
 	}
 	a.warm = make(map[chunk.ID]*node)
@@ -220,7 +217,6 @@ func touched(nodes []*node, group []Edit) []chunk.ID {
 
 // finish completes all levels and returns the root, which may still have a chain of single children.
 func (a *apply) finish(ctx context.Context) (chunk.ID, error) {
-	a.warm = nil
 	for h := 0; h < len(a.levels); h++ {
 		r := a.levels[h]
 		if h > 0 && (a.old == nil || h > a.old.level) {

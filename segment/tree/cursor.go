@@ -41,9 +41,11 @@ func (c *Cursor) Seek(ctx context.Context, key []byte) (err error) {
 		return nil
 	}
 	if c.p == nil {
-		if c.p, err = c.t.newPath(ctx, 0); err != nil {
+		root, err := c.t.rootNode(ctx)
+		if err != nil {
 			return err
 		}
+		c.p = newPath(c.t.store, root, 0)
 	}
 	c.p.ahead, c.refs.ahead = 1, 1
 	if c.valid, err = c.p.seek(ctx, key); err != nil {

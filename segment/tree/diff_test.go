@@ -1,8 +1,12 @@
 package tree
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/edgefs/edgefs/chunk"
@@ -58,7 +62,7 @@ func isEntry(e *entry, v []byte, weight int64) bool {
 
 func TestDiffMatchesBruteForce(t *testing.T) {
 	r := newRandom(t)
-	for range 60 {
+	for range 25 {
 		near, _ := newStore(NewCache(1 << 20))
 		far, _ := newStore(nil)
 		sizes := []int{0, 1, 5, 300, 5000}
@@ -137,5 +141,83 @@ func TestDiffOfAllReadsInLargeBatches(t *testing.T) {
 	t.Logf("%d chunks in %d gets", read, gets)
 	if n != 100_000 || gets > read/100 {
 		t.Fatalf("%d changes, %d chunks in %d gets", n, read, gets)
+	}
+}
+
+func TestDiffReportsWhatIsMissing(t *testing.T) {
+	m := numbered(30_000)
+	near, _ := newStore(nil)
+	a := build(t, near, numbered(10))
+	far, farMap := newStore(nil)
+	b := build(t, far, m)
+	all := slices.Collect(maps.Keys(farMap.m))
+	r := newRandom(t)
+	for range 20 {
+		id := all[r.IntN(len(all))]
+		data := farMap.m[id]
+		delete(farMap.m, id)
+		if err := lastError(Diff(t.Context(), a, b, DiffBatch(8))); !errors.Is(err, chunk.ErrNotFound) {
+			t.Fatalf("without %v: %v", id, err)
+		}
+		farMap.m[id] = data
+	}
+}
+
+func TestDiffEndsWithItsContext(t *testing.T) {
+	near, _ := newStore(nil)
+	far, _ := newStore(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	n := 0
+	var last error
+	for _, err := range Diff(ctx, New(near, testSalt, chunk.ID{}), build(t, far, numbered(50_000)), DiffBatch(2)) {
+		if n++; n == 100 {
+			cancel()
+		}
+		last = err
+	}
+	if !errors.Is(last, context.Canceled) {
+		t.Fatalf("%d changes, then %v", n, last)
+	}
+}
+
+func TestDiffReadsEachFarChunkOnce(t *testing.T) {
+	r := newRandom(t)
+	for range 4 {
+		near, _ := newStore(nil)
+		far, farMap := newStore(nil)
+		m := r.model(20_000, 1<<22)
+		a := build(t, near, m)
+		r.change(m, 1+r.IntN(300), 1<<22)
+		b := build(t, far, m)
+		held := reached(t, a, nil)
+		lacking := int64(len(reached(t, b, func(id chunk.ID) bool { return held[id] })))
+		read, gets := far.Stats().ChunksRead, farMap.gets.Load()
+		if err := lastError(Diff(t.Context(), a, b)); err != nil {
+			t.Fatal(err)
+		}
+		read, gets = far.Stats().ChunksRead-read, farMap.gets.Load()-gets
+		t.Logf("%d chunks lacking, %d read in %d gets", lacking, read, gets)
+		if read != lacking || gets > 8 {
+			t.Error("more is read than lacks, or in small pieces")
+		}
+	}
+}
+
+func TestDiffOfManyLargeValuesIsBounded(t *testing.T) {
+	m := model{}
+	for i := range 400 {
+		m[fmt.Sprint(i)] = entry{strings.Repeat(fmt.Sprint(i), 20_000), 1}
+	}
+	near, _ := newStore(nil)
+	far, farMap := newStore(nil)
+	a, b := build(t, near, model{}), build(t, far, m)
+	gets := farMap.gets.Load()
+	checkDiff(t, a, b, model{}, m)
+	gets = farMap.gets.Load() - gets
+	total := b.store.Stats().BytesRead
+	t.Logf("%d bytes in %d gets", total, gets)
+	if gets < total/batchValueBytes || gets > 2*total/batchValueBytes+8 {
+		t.Errorf("%d gets for %d bytes", gets, total)
 	}
 }

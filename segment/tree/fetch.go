@@ -227,7 +227,7 @@ func (t Tree) lookup(ctx context.Context, level int) (*path, error) {
 	if err != nil || root == nil || root.level < level {
 		return nil, err
 	}
-	return t.newPath(ctx, level)
+	return newPath(t.store, root, level), nil
 }
 
 // leaves hands over leaves, in key order, with their referenced values as far as they may be read at once.

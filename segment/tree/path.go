@@ -31,13 +31,9 @@ type frame struct {
 	kids []*node // children read ahead, parallel to the entries; nil if none
 }
 
-// newPath stands before the first entry. The tree must not be empty.
-func (t Tree) newPath(ctx context.Context, level int) (*path, error) {
-	n, err := t.rootNode(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &path{store: t.store, level: level, root: frame{n: n}}, nil
+// newPath stands before the first entry of the tree of root.
+func newPath(s *Store, root *node, level int) *path {
+	return &path{store: s, level: level, root: frame{n: root}}
 }
 
 func (p *path) top() *frame { return &p.frames[len(p.frames)-1] }

@@ -146,9 +146,7 @@ func (r *rewrite) tellGone(ctx context.Context) error {
 func (r *rewrite) tell(ctx context.Context, key []byte, it *item) error {
 	a := r.apply
 	if r.level+1 == len(a.levels) {
-		if err := a.addLevel(ctx); err != nil {
-			return err
-		}
+		a.addLevel()
 	}
 	return a.levels[r.level+1].set(ctx, key, it)
 }

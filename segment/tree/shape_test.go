@@ -47,7 +47,7 @@ func sizes(t *testing.T, tr Tree) [][]int {
 func TestShapeIsThatOfAnyOrder(t *testing.T) {
 	r := newRandom(t)
 	s, _ := newStore(NewCache(16 << 20))
-	m := r.model(3000, 1<<20)
+	m := r.model(1500, 1<<20)
 	want := build(t, s, m).Root()
 	keys := slices.Sorted(maps.Keys(m))
 	for _, batch := range []int{1, 7, 400} {
@@ -114,13 +114,13 @@ func attack(n int, keep func(hash uint64) bool) model {
 func TestCraftedKeysStayWithinBounds(t *testing.T) {
 	const low = 1<<fanoutBits - 1
 	for name, m := range map[string]model{
-		"no boundary at all":       attack(20_000, func(h uint64) bool { return h&low != 0 && h>>6&low != 0 && h>>12&low != 0 }),
+		"no boundary at all":       attack(6000, func(h uint64) bool { return h&low != 0 && h>>6&low != 0 && h>>12&low != 0 }),
 		"only boundaries":          attack(3000, func(h uint64) bool { return h&low == 0 }),
 		"boundaries on two levels": attack(300, func(h uint64) bool { return h&low == 0 && h>>6&low == 0 }),
 		"boundaries above only":    attack(3000, func(h uint64) bool { return h&low != 0 && h>>6&low == 0 }),
 		"one key":                  {"k": {"v", 1}},
 		"the empty key":            {"": {"v", 1}, "a": {"", 2}},
-		"long keys":                longKeys(2000, MaxKey),
+		"long keys":                longKeys(600, MaxKey),
 	} {
 		s, _ := newStore(NewCache(64 << 20))
 		tr := build(t, s, m)
@@ -286,5 +286,58 @@ func TestApplyFailsWithItsStore(t *testing.T) {
 	}
 	if _, _, err := tr.Get(t.Context(), []byte("key/00003000")); !errors.Is(err, chunk.ErrNotFound) {
 		t.Error(err)
+	}
+}
+
+// reference builds a tree from nothing as docs/format/tree.md says it, level by level.
+func reference(m model) chunk.ID {
+	if len(m) == 0 {
+		return chunk.ID{}
+	}
+	var seq []item
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		it := item{key: []byte(k), value: []byte(m[k].value), size: uint32(len(m[k].value)), count: 1, weight: m[k].weight}
+		if len(it.value) > MaxInline {
+			it.ref, it.id = true, testDomain.Name(encodeValue(it.value))
+		}
+		seq = append(seq, it)
+	}
+	split := newSplitter(testSalt)
+	for level := 0; ; level++ {
+		var above, open []item
+		for i, it := range seq {
+			open = append(open, it)
+			natural := split.hash(it.key)>>(6*(level%10))%64 == 0 && (level == 0 || len(open) > 1)
+			if !natural && len(open) < 256 && i < len(seq)-1 {
+				continue
+			}
+			up := item{key: it.key, ref: true, id: testDomain.Name(encodeNode(level, open))}
+			for _, e := range open {
+				up.count += e.count
+				up.weight += e.weight
+			}
+			above, open = append(above, up), nil
+		}
+		if len(above) == 1 {
+			return above[0].id
+		}
+		seq = above
+	}
+}
+
+func TestShapeIsThatOfTheFormat(t *testing.T) {
+	r := newRandom(t)
+	s, _ := newStore(nil)
+	for _, n := range []int{0, 1, 2, 63, 200, 5000, 20_000} {
+		m := r.model(n, 1<<20)
+		if got, want := build(t, s, m).Root(), reference(m); got != want {
+			t.Errorf("%d entries: root %v, want %v", len(m), got, want)
+		}
+	}
+	for i := range 30 {
+		m := attack(2+10*i, func(h uint64) bool { return h>>(6*(i%3))&63 == 0 || i > 20 && h&63 != 0 })
+		if build(t, s, m).Root() != reference(m) {
+			t.Errorf("crafted keys %d: another root", i)
+		}
 	}
 }

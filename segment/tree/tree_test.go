@@ -217,7 +217,7 @@ func TestRandomEditsMatchModelAndFreshBuild(t *testing.T) {
 		s, _ := newStore(cache)
 		m := model{}
 		tr := New(s, testSalt, chunk.ID{})
-		for step := range 120 {
+		for step := range 50 {
 			space := 1 + r.IntN(8000)
 			n := 1 + r.IntN([]int{3, 30, 1500}[r.IntN(3)])
 			var err error
