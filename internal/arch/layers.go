@@ -19,6 +19,7 @@ func Layers() []Layer {
 		{"internal/buildinfo", nil},
 		{"internal/arch", nil},
 		{"internal/gotest", nil},
+		{"internal/supervise", nil},
 		{"internal/tlsfile", nil},
 
 		// Bytes.
@@ -53,7 +54,7 @@ func Layers() []Layer {
 		{"internal/config", nil},
 		{"internal/datadir", []string{"internal/vfs"}},
 		{"internal/daemon", []string{"..."}},
-		{"cmd/edgefs", []string{"internal/admin", "internal/buildinfo", "internal/config", "internal/daemon"}},
+		{"cmd/edgefs", []string{"internal/admin", "internal/buildinfo", "internal/config", "internal/daemon", "internal/supervise"}},
 
 		// What loads and what shows: they meet a segment as its users do.
 		{"loadtest", nil},
