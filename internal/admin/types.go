@@ -51,8 +51,9 @@ type BucketStats struct {
 	Bytes     int64             `json:"bytes"`
 	Versions  int64             `json:"versions"`
 	Conflicts int64             `json:"conflicts"`
-	Root      string            `json:"root"` // equal roots at two segments: equal contents, all versions included
-	Seen      map[string]uint64 `json:"seen"` // writes seen of each life of each segment
+	Root      string            `json:"root"`    // equal roots at two segments: equal contents, all versions included
+	Pending   int               `json:"pending"` // keys written since the root was made
+	Seen      map[string]uint64 `json:"seen"`    // writes seen of each life of each segment
 }
 
 // Object describes one version of a key.

@@ -1,0 +1,142 @@
+package server
+
+import (
+	"cmp"
+	"net/http"
+	"strings"
+
+	"github.com/edgefs/edgefs/dedup"
+	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/segment"
+)
+
+// The words for a bucket's data.
+const (
+	dataLazy = "lazy"
+	dataFull = "full"
+)
+
+func (s *Server) buckets(w http.ResponseWriter, r *http.Request) error {
+	all := []admin.Bucket{}
+	for _, b := range s.Segment.Buckets() {
+		all = append(all, bucketOf(b))
+	}
+	return ok(w, all)
+}
+
+func (s *Server) createBucket(w http.ResponseWriter, r *http.Request) error {
+	var n admin.NewBucket
+	if err := read(r, &n); err != nil {
+		return err
+	}
+	settings := segment.DefaultSettings()
+	o := segment.BucketOptions{Settings: &settings}
+	if n.Chunks != "" {
+		text := n.Chunks
+		if !strings.Contains(text, ":") {
+			text = "content:" + text
+		}
+		var err error
+		if o.Cutter, err = dedup.ParseParams(text); err != nil {
+			return err
+		}
+	}
+	if err := change(&settings, n.Settings); err != nil {
+		return err
+	}
+	b, err := s.Segment.CreateBucket(r.Context(), n.Name, o)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusCreated, bucketOf(b.Info()))
+	return nil
+}
+
+func (s *Server) bucket(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.named(r)
+	if err != nil {
+		return err
+	}
+	if param(r, "fold") == "true" {
+		if _, err := b.Fold(r.Context()); err != nil {
+			return err
+		}
+	}
+	info := bucketOf(b.Info())
+	info.Stats = stats(b)
+	return ok(w, info)
+}
+
+func (s *Server) setBucket(w http.ResponseWriter, r *http.Request) error {
+	var c admin.SettingsChange
+	if err := read(r, &c); err != nil {
+		return err
+	}
+	b, err := s.named(r)
+	if err != nil {
+		return err
+	}
+	if err := b.Configure(r.Context(), func(set *segment.Settings) error { return change(set, c) }); err != nil {
+		return err
+	}
+	return ok(w, bucketOf(b.Info()))
+}
+
+func (s *Server) deleteBucket(w http.ResponseWriter, r *http.Request) error {
+	if err := s.Segment.DeleteBucket(r.Context(), r.PathValue("bucket")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// named is the bucket that the path names.
+func (s *Server) named(r *http.Request) (*segment.Bucket, error) {
+	return s.Segment.Bucket(r.PathValue("bucket"))
+}
+
+// change applies what is asked for to settings.
+func change(s *segment.Settings, c admin.SettingsChange) error {
+	if c.Versioning != nil {
+		if err := s.Versioning.UnmarshalText([]byte(*c.Versioning)); err != nil {
+			return err
+		}
+	}
+	switch d := c.Data; {
+	case d == nil:
+	case *d == dataFull, *d == dataLazy:
+		s.Full = *d == dataFull
+	default:
+		return invalid("data %q: want %s or %s", *d, dataLazy, dataFull)
+	}
+	if c.EagerBytes != nil {
+		if *c.EagerBytes < 0 {
+			return invalid("eager: a size is not negative")
+		}
+		s.EagerBytes = *c.EagerBytes
+	}
+	return nil
+}
+
+func bucketOf(b segment.BucketInfo) admin.Bucket {
+	data := dataLazy
+	if b.Settings.Full {
+		data = dataFull
+	}
+	return admin.Bucket{
+		ID: b.ID.String(), Name: b.Name, Created: b.Created, Home: b.Home.String(), HomeName: b.HomeName, Chunks: b.Cutter.String(),
+		Settings: admin.Settings{Versioning: cmp.Or(b.Settings.Versioning.String(), "off"), Data: data, EagerBytes: b.Settings.EagerBytes},
+	}
+}
+
+func stats(b *segment.Bucket) *admin.BucketStats {
+	st := b.Stats()
+	out := &admin.BucketStats{
+		Objects: st.Objects, Bytes: st.Bytes, Versions: st.Versions, Conflicts: st.Conflicts,
+		Root: st.Root.String(), Pending: st.Pending, Seen: map[string]uint64{},
+	}
+	for origin, n := range st.Seen {
+		out.Seen[origin.String()] = n
+	}
+	return out
+}

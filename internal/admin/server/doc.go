@@ -1,0 +1,2 @@
+// Package server answers the admin API of one segment.
+package server

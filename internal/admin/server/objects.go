@@ -1,0 +1,220 @@
+package server
+
+import (
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/segment"
+)
+
+func (s *Server) objectOf(v segment.Version) admin.Object {
+	return admin.Object{
+		Key: v.Key, Version: v.Ref(), Marker: v.Marker, Size: v.Size(), Modified: v.Modified(), ETag: v.Attrs.ETag,
+		Segment: s.Segment.SegmentName(v.Segment), Meta: v.Attrs.Meta, Tags: v.Attrs.Tags,
+	}
+}
+
+// ref is the version that the query names.
+func ref(r *http.Request) (segment.VersionRef, error) {
+	v, err := segment.ParseVersionRef(param(r, "version"))
+	if err != nil {
+		return v, invalid("version %q is not a version id", param(r, "version"))
+	}
+	return v, nil
+}
+
+// target is the bucket and the key of a request.
+func (s *Server) target(r *http.Request) (*segment.Bucket, string, error) {
+	key := param(r, "key")
+	if key == "" {
+		return nil, "", invalid("no key: it goes into the query, as key=...")
+	}
+	b, err := s.named(r)
+	return b, key, err
+}
+
+func (s *Server) stat(w http.ResponseWriter, r *http.Request) error {
+	b, key, err := s.target(r)
+	if err != nil {
+		return err
+	}
+	v, err := ref(r)
+	if err != nil {
+		return err
+	}
+	found, err := b.Stat(r.Context(), key, v)
+	if err != nil {
+		return err
+	}
+	return ok(w, s.objectOf(found))
+}
+
+func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
+	b, key, err := s.target(r)
+	if err != nil {
+		return err
+	}
+	v, err := ref(r)
+	if err != nil {
+		return err
+	}
+	object, err := b.Open(r.Context(), key, v)
+	if err != nil {
+		return err
+	}
+	found := object.Version()
+	off, n, err := span(r.Header.Get("Range"), found.Size())
+	if err != nil {
+		return err
+	}
+	description, err := json.Marshal(s.objectOf(found))
+	if err != nil {
+		return err
+	}
+	out := &lateWriter{w: w, begin: func(h http.Header) {
+		h.Set("Content-Type", "application/octet-stream")
+		h.Set("Content-Length", strconv.FormatInt(n, 10))
+		h.Set(admin.HeaderObject, base64.StdEncoding.EncodeToString(description))
+	}}
+	if n == 0 {
+		_, err := out.Write(nil)
+		return err
+	}
+	if _, err := object.ReadRange(r.Context(), out, off, n); err != nil {
+		if !out.begun {
+			return err
+		}
+		s.Logger.WarnContext(r.Context(), "admin read broke off", "key", key, "error", err)
+		panic(http.ErrAbortHandler) // the connection breaks: a short body must not look like a whole one
+	}
+	return nil
+}
+
+// lateWriter begins the answer with the first byte, so that what fails before is answered as an error.
+type lateWriter struct {
+	w     http.ResponseWriter
+	begin func(http.Header)
+	begun bool
+}
+
+func (l *lateWriter) Write(p []byte) (int, error) {
+	if !l.begun {
+		l.begun = true
+		l.begin(l.w.Header())
+		l.w.WriteHeader(http.StatusOK)
+	}
+	return l.w.Write(p)
+}
+
+// span is what a Range asks for of so many bytes; only one range is read.
+func span(header string, size int64) (off, n int64, err error) {
+	if header == "" {
+		return 0, size, nil
+	}
+	text, ok := strings.CutPrefix(header, "bytes=")
+	first, last, dash := strings.Cut(text, "-")
+	if !ok || !dash {
+		return 0, 0, invalid("range %q: want bytes=FIRST-LAST", header)
+	}
+	if first == "" {
+		n, err := strconv.ParseInt(last, 10, 64)
+		if err != nil || n < 0 {
+			return 0, 0, invalid("range %q: want bytes=-N", header)
+		}
+		n = min(n, size)
+		return size - n, n, nil
+	}
+	off, err = strconv.ParseInt(first, 10, 64)
+	end := size - 1
+	if err == nil && last != "" {
+		end, err = strconv.ParseInt(last, 10, 64)
+	}
+	if err != nil || off < 0 || end < off && size > 0 && last != "" {
+		return 0, 0, invalid("range %q: want bytes=FIRST-LAST", header)
+	}
+	if off >= size {
+		return 0, 0, &admin.Error{Code: admin.BadRange, Message: fmt.Sprintf("the range begins at byte %d, the content has %d", off, size)}
+	}
+	return off, min(end, size-1) - off + 1, nil
+}
+
+func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
+	b, key, err := s.target(r)
+	if err != nil {
+		return err
+	}
+	attrs, err := attributes(r)
+	if err != nil {
+		return err
+	}
+	cond := segment.Cond{Absent: r.Header.Get("If-None-Match") == "*"}
+	if tag := r.Header.Get("If-Match"); tag != "" {
+		cond.Match = []string{strings.Trim(tag, `"`)}
+	}
+	out := b.Writer(r.Context())
+	defer out.Abort()
+	sum := md5.New() // what S3 clients take an ETag for
+	if _, err := io.Copy(out, io.TeeReader(r.Body, sum)); err != nil {
+		return err
+	}
+	attrs.ETag = hex.EncodeToString(sum.Sum(nil))
+	v, err := out.Commit(r.Context(), key, attrs, cond)
+	if err != nil {
+		return err
+	}
+	return ok(w, s.objectOf(v))
+}
+
+// The most that metadata may be, as S3 has it: 2 KiB of its own, and as much for what describes the content.
+const maxMeta = 4 << 10
+
+func attributes(r *http.Request) (a segment.Attrs, err error) {
+	header := r.Header.Get(admin.HeaderMeta)
+	if header == "" {
+		return a, nil
+	}
+	text, err := base64.StdEncoding.DecodeString(header)
+	if err == nil {
+		err = json.Unmarshal(text, &a.Meta)
+	}
+	if err != nil {
+		return a, invalid("metadata: %v", err)
+	}
+	if len(text) > maxMeta {
+		return a, invalid("metadata of %d bytes: the most is %d", len(text), maxMeta)
+	}
+	return a, nil
+}
+
+func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
+	b, key, err := s.target(r)
+	if err != nil {
+		return err
+	}
+	v, err := ref(r)
+	if err != nil {
+		return err
+	}
+	var d segment.Deleted
+	if param(r, "version") == "" {
+		d, err = b.Delete(r.Context(), key, segment.Cond{})
+	} else {
+		d, err = b.Remove(r.Context(), key, v)
+	}
+	if err != nil {
+		return err
+	}
+	out := admin.Deleted{Marker: d.Marker, Version: d.Version.String()}
+	if d.Null {
+		out.Version = "null"
+	}
+	return ok(w, out)
+}

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/edgefs/edgefs/internal/admin"
+)
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
+	st, err := s.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	st.Links = s.Links.List()
+	for _, info := range s.Segment.Buckets() {
+		b, err := s.Segment.BucketByID(info.ID)
+		if err != nil {
+			continue // deleted meanwhile
+		}
+		n := b.Stats()
+		st.Buckets++
+		st.Objects += n.Objects
+		st.Bytes += n.Bytes
+		st.Conflicts += n.Conflicts
+	}
+	return ok(w, st)
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) error { return ok(w, s.Health()) }
+
+func (s *Server) credentials(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Cache-Control", "no-store")
+	return ok(w, s.Credentials)
+}
+
+func (s *Server) links(w http.ResponseWriter, _ *http.Request) error {
+	return ok(w, admin.Links{Links: s.Links.List()})
+}
+
+func (s *Server) invite(w http.ResponseWriter, r *http.Request) error {
+	var q admin.InvitationRequest
+	if err := read(r, &q); err != nil {
+		return err
+	}
+	valid := time.Hour
+	if q.Valid != "" {
+		d, err := time.ParseDuration(q.Valid)
+		if err != nil || d <= 0 {
+			return invalid("valid %q: want a time such as 10m or 1h", q.Valid)
+		}
+		valid = d
+	}
+	i, err := s.Links.Invite(r.Context(), valid, q.Addresses)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return ok(w, i)
+}
+
+func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
+	var j admin.Join
+	if err := read(r, &j); err != nil {
+		return err
+	}
+	l, err := s.Links.Join(r.Context(), j.Invitation)
+	if err != nil {
+		return err
+	}
+	return ok(w, l)
+}
+
+func (s *Server) removeLink(w http.ResponseWriter, r *http.Request) error {
+	if err := s.Links.Remove(r.Context(), r.PathValue("peer")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

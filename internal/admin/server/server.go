@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/segment"
+)
+
+// Links is what the API asks of the links of a segment. Errors that are *admin.Error are answered as they are.
+type Links interface {
+	List() []admin.Link
+	Invite(ctx context.Context, valid time.Duration, addresses []string) (admin.Invitation, error)
+	Join(ctx context.Context, invitation string) (admin.Link, error)
+	// Remove ends the link with a peer, by its name or id.
+	Remove(ctx context.Context, peer string) error
+}
+
+// Config is what the API stands on. All fields are needed.
+type Config struct {
+	Segment     *segment.Segment
+	Links       Links
+	Status      func(ctx context.Context) (admin.Status, error) // all but what the segment itself counts
+	Health      func() admin.Health
+	Metrics     http.Handler
+	Credentials admin.Credentials
+	Logger      *slog.Logger
+}
+
+// Server is an http.Handler. Whoever reaches it may do everything: the socket's mode, or [Guard], decides who does.
+type Server struct {
+	Config
+	mux *http.ServeMux
+}
+
+// New makes a server; it holds nothing that needs closing.
+func New(c Config) *Server {
+	s := &Server{Config: c, mux: http.NewServeMux()}
+	for pattern, h := range map[string]handler{
+		"GET /status":                     s.status,
+		"GET /health":                     s.health,
+		"GET /credentials/s3":             s.credentials,
+		"POST /verify":                    s.verify,
+		"GET /buckets":                    s.buckets,
+		"POST /buckets":                   s.createBucket,
+		"GET /buckets/{bucket}":           s.bucket,
+		"PATCH /buckets/{bucket}":         s.setBucket,
+		"DELETE /buckets/{bucket}":        s.deleteBucket,
+		"GET /buckets/{bucket}/objects":   s.list,
+		"GET /buckets/{bucket}/conflicts": s.conflicts,
+		"GET /buckets/{bucket}/stat":      s.stat,
+		"GET /buckets/{bucket}/object":    s.get,
+		"PUT /buckets/{bucket}/object":    s.put,
+		"DELETE /buckets/{bucket}/object": s.delete,
+		"GET /links":                      s.links,
+		"POST /links":                     s.join,
+		"POST /links/invitations":         s.invite,
+		"DELETE /links/{peer}":            s.removeLink,
+	} {
+		method, path, _ := strings.Cut(pattern, " ")
+		s.mux.Handle(method+" "+admin.Version1+path, s.wrap(h))
+	}
+	s.mux.Handle("GET "+admin.Version1+"/metrics", c.Metrics)
+	s.mux.Handle("/", s.wrap(func(http.ResponseWriter, *http.Request) error {
+		return &admin.Error{Code: admin.NotFound, Message: "the admin API has no such call"}
+	}))
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// handler answers, or returns why it did not and has sent nothing.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+func (s *Server) wrap(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := h(w, r)
+		if err == nil {
+			return
+		}
+		e := refusal(err)
+		level := slog.LevelDebug
+		if e.Code == admin.Internal {
+			level = slog.LevelError
+		}
+		s.Logger.Log(r.Context(), level, "admin request refused", "method", r.Method, "path", r.URL.Path, "code", string(e.Code), "error", err)
+		answer(w, e.Code.Status(), struct {
+			Error *admin.Error `json:"error"`
+		}{e})
+	})
+}
+
+// answer writes a document.
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a client that went away needs no answer
+}
+
+func ok(w http.ResponseWriter, v any) error {
+	answer(w, http.StatusOK, v)
+	return nil
+}
+
+// maxDocument bounds what a client may send apart from content.
+const maxDocument = 1 << 20
+
+// read reads a document, strictly.
+func read(r *http.Request, v any) error {
+	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxDocument))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return invalid("the request's document: %v", err)
+	}
+	return nil
+}
+
+// Guard lets only those pass that show the administrator's token.
+func Guard(token string, next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		got := sha256.Sum256([]byte(shown))
+		if token == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			e := &admin.Error{Code: admin.Unauthorized, Message: "this is not the credential of an administrator of this segment (its file is keys/admin.json)"}
+			answer(w, e.Code.Status(), struct {
+				Error *admin.Error `json:"error"`
+			}{e})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// param is a value of the query. The body is never taken for one.
+func param(r *http.Request, name string) string { return r.URL.Query().Get(name) }
