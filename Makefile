@@ -1,0 +1,109 @@
+# EdgeFS. "make help" lists what there is; "make run" needs only Go.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+GO ?= go
+PORT ?= 9000
+DATA ?= .edgefs
+FUZZTIME ?= 30s
+SEEDS ?= 500
+
+.PHONY: help
+help: ## List the targets
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: build
+build: ## Build bin/edgefs
+	@mkdir -p bin
+	$(GO) build -o bin/edgefs ./cmd/edgefs
+
+# On a terminal the segments get a process group of their own (set -m), so that Ctrl-C ends them in order, and make ends well too.
+.PHONY: run
+run: build ## Run two linked segments, hawaii and tokyo, until Ctrl-C; their data stays in ./.edgefs (PORT=9000 is the first port)
+	@if [ -t 0 ]; then set -m; bin/edgefs run --dir "$(DATA)" --port "$(PORT)"; exit $$?; fi; \
+	exec bin/edgefs run --dir "$(DATA)" --port "$(PORT)"
+
+.PHONY: reset
+reset: ## Delete the data of make run (asks; YES=1 does not)
+	@[ -d "$(DATA)" ] || { echo "nothing to delete: there is no $(DATA)"; exit 0; }; \
+	if [ "$(YES)" != 1 ]; then \
+	  [ -t 0 ] || { echo "reset asks on a terminal; elsewhere say make reset YES=1" >&2; exit 2; }; \
+	  read -r -p "Delete $(DATA) with everything in it, keys too? [y/N] " answer; \
+	  [ "$$answer" = y ] || [ "$$answer" = yes ] || { echo "nothing was deleted"; exit 1; }; \
+	fi; \
+	for lock in "$(DATA)"/*/lock; do \
+	  [ ! -e "$$lock" ] || flock -n "$$lock" true || { echo "$$(dirname "$$lock") is in use: end make run first" >&2; exit 1; }; \
+	done; \
+	rm -rf -- "$(DATA)"; echo "deleted $(DATA)"
+
+.PHONY: demo
+demo: build ## The story on the Go source tree, in under two minutes, each step checked
+	$(GO) build -o bin/edgefs-demo ./test/demo
+	bin/edgefs-demo
+
+.PHONY: test
+test: ## All tests that need only Go, and those of the clients that are installed
+	$(GO) run ./internal/gotest $(if $(CI),-skips test/allowed-skips) -timeout 20m ./...
+
+.PHONY: quick
+quick: ## The tests that a change should pass before it is shown, in under a minute
+	$(GO) run ./internal/gotest -short -timeout 60s ./...
+
+.PHONY: check
+check: fmt vet staticcheck layers race ## Format, vet, static analysis, layers, race detector
+
+.PHONY: fmt
+fmt: ## Fail on files that gofmt would change
+	@files=$$(git ls-files -co --exclude-standard '*.go' | grep -v /testdata/ | xargs -r gofmt -l); \
+	if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
+
+.PHONY: vet
+vet: ## go vet
+	$(GO) vet ./...
+
+.PHONY: staticcheck
+staticcheck: ## Static analysis, of the version that tools/go.mod pins
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+.PHONY: layers
+layers: ## Who may import whom, no global state, no file too long
+	$(GO) test ./internal/arch
+
+.PHONY: race
+race: ## The short tests with the race detector
+	$(GO) run ./internal/gotest -race -short -timeout 15m ./...
+
+.PHONY: bench
+bench: build ## The figures, each beside its raw limit in the same run, in under ten minutes
+	$(GO) run ./loadtest/bench
+
+.PHONY: sim
+sim: ## The simulation of three segments, SEEDS seeds of it
+	EDGEFS_SIM_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 30m -run Sim ./test/sim/...
+
+.PHONY: mutants
+mutants: ## Plant each bug of testdata/mutants, and see that a test finds it
+	$(GO) run ./test/mutants
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder for FUZZTIME each
+	@for dir in $$(grep -rlE --include='*_test.go' 'func Fuzz[A-Z]' . | grep -v /testdata/ | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -hoE 'func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go | sed 's/func //'); do \
+	    echo "== $$dir $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$dir; \
+	  done; \
+	done
+
+.PHONY: deps
+deps: ## Install the clients that the tests drive (Debian, as root; and npm)
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+	  awscli s3cmd rclone s3fs restic python3-boto3 fuse
+	@if [ -f test/clients/js/package-lock.json ]; then cd test/clients/js && npm ci --no-audit --no-fund; fi
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin
