@@ -15,8 +15,8 @@ const (
 	// StampSize is how many bytes a read needs to tell which version it holds.
 	StampSize = 16
 
-	blockSteps = 1 << 13
-	blockStep  = 64
+	// blockSize is that of the random blocks that cells are made of: both fit a core's second cache.
+	blockSize = 1 << 19
 	// repeatStretch is the object size from which one object holds both unique and repeated bytes. Below it an object is wholly one or the
 	// other: half a small object repeated would be invisible to a store that cuts larger chunks than that.
 	repeatStretch = 1 << 20
@@ -44,8 +44,8 @@ func NewContent(seed uint64, sizes Sizes, repeat float64) *Content {
 	binary.LittleEndian.PutUint64(key[:], seed)
 	random := rand.NewChaCha8(key)
 	c := &Content{seed: seed, sizes: sizes, repeat: repeat}
-	c.left = make([]byte, blockSteps*blockStep+CellSize)
-	c.right = make([]byte, blockSteps*blockStep+CellSize)
+	c.left = make([]byte, blockSize+CellSize)
+	c.right = make([]byte, blockSize+CellSize)
 	random.Read(c.left)
 	random.Read(c.right)
 	return c
@@ -155,9 +155,8 @@ func (c *Content) Identify(key string, size int64, head []byte, assumed uint64) 
 func (c *Content) cell(dst []byte, s stream, number uint64) {
 	place := cellPlace(s.id, number)
 	mark := cellMark(place, s.version)
-	offsets := mix(mark)
-	left := offsets % blockSteps * blockStep
-	right := offsets >> 32 % blockSteps * blockStep
+	offsets := mix(mark) // any byte: on a coarser grid, cells at the same distance in both blocks would share bytes too often
+	left, right := offsets%blockSize, offsets>>32%blockSize
 	subtle.XORBytes(dst, c.left[left:left+uint64(len(dst))], c.right[right:])
 
 	var stamp [StampSize]byte

@@ -126,6 +126,10 @@ func (c *check) read(ctx context.Context, session *loadtest.Session, name string
 	if loadtest.IsAbsent(err) {
 		return c.absent(name, k)
 	}
+	var wrong *loadtest.WrongError
+	if errors.As(err, &wrong) {
+		return wrong
+	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
