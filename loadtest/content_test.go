@@ -57,7 +57,7 @@ func TestUniqueMeansThatNoChunkIsStoredTwice(t *testing.T) {
 	for _, c := range []struct {
 		size           string
 		keys, versions int
-	}{{"4KiB", 2000, 3}, {"100B", 2000, 3}, {"64KiB", 200, 2}, {"32MiB", 2, 2}} {
+	}{{"4KiB", 1000, 3}, {"100B", 1000, 3}, {"64KiB", 200, 2}, {"8MiB", 2, 2}} {
 		content := NewContent(1, mustSizes(t, c.size), 0)
 		seen := map[[32]byte]bool{}
 		cells := map[[32]byte]bool{}
@@ -107,8 +107,8 @@ func TestRepeatIsThePartThatIsStoredOnce(t *testing.T) {
 	for _, c := range []struct {
 		size string
 		keys int
-	}{{"4KiB", 20000}, {"8MiB", 12}} {
-		for _, repeat := range []float64{0, 0.25, 0.5, 0.9, 1} {
+	}{{"4KiB", 8000}, {"4MiB", 12}} {
+		for _, repeat := range []float64{0, 0.25, 0.5, 1} {
 			content := NewContent(5, mustSizes(t, c.size), repeat)
 			seen := map[[32]byte]bool{}
 			var total, kept, first, claimed int64

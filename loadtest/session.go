@@ -16,7 +16,7 @@ import (
 const pieceSize = 256 << 10
 
 // Session is one worker's keep-alive connection and its buffers (at most about 600 KiB). It writes requests itself and leaves reading answers to
-// net/http: http.Transport hands every request to two goroutines more, which is most of what a small request costs (BenchmarkPutTransport).
+// net/http: http.Transport hands every request to two goroutines more, which is most of what a small request costs (BenchmarkClient).
 // Not safe for concurrent use.
 type Session struct {
 	Once bool // never try a request again on a fresh connection; set before use
@@ -169,7 +169,9 @@ func (s *Session) roundTrip(r request) (resp *http.Response, keep bool, err erro
 		// A server may refuse a body without reading it, and say why before it hangs up.
 		s.conn.SetReadDeadline(time.Now().Add(time.Second))
 	}
-	resp, err = http.ReadResponse(s.reader, &http.Request{Method: r.method})
+	if _, err = s.reader.Peek(1); err == nil { // io.EOF here, unlike in the middle, says that no answer began
+		resp, err = http.ReadResponse(s.reader, &http.Request{Method: r.method})
+	}
 	if err != nil {
 		if sendErr != nil {
 			err = sendErr
