@@ -53,10 +53,7 @@ func heap() int64 {
 }
 
 func TestALongStreamIsWrittenInBoundedMemory(t *testing.T) {
-	size := int64(1 << 30)
-	if raceEnabled {
-		size = 64 << 20
-	}
+	size := int64(unlessRace(1<<30, 48<<20))
 	p := newPlace()
 	p.data.discard = true
 	runtime.GC()
@@ -84,10 +81,7 @@ func TestALongStreamIsWrittenInBoundedMemory(t *testing.T) {
 
 func TestManyWritersShareTheLimit(t *testing.T) {
 	const writers, limit = 32, 16 << 20
-	size := int64(24 << 20)
-	if raceEnabled {
-		size = 4 << 20
-	}
+	size := int64(unlessRace(24<<20, 2<<20))
 	buffers := NewBuffers(limit)
 	var peak int64
 	var mu sync.Mutex
@@ -141,11 +135,11 @@ func edited(random *rand.Rand, data []byte, edits int) []byte {
 }
 
 func TestVersionsOfAnEditedObjectShareMostBytes(t *testing.T) {
-	const versions, edits = 10, 10
-	for how, least := range map[Params]float64{{Content, 4 << 10}: 9, {Content, 64 << 10}: 5, {Fixed, 64 << 10}: 1} {
+	versions, edits := unlessRace(10, 4), unlessRace(10, 2)
+	for how, least := range map[Params]float64{{Content, 4 << 10}: 0.9, {Content, 64 << 10}: 0.6, {Fixed, 64 << 10}: 0.1} {
 		random := rand.New(rand.NewPCG(3, 4))
 		p := newPlace()
-		data := words(21, 16<<20)
+		data := words(21, unlessRace(16<<20, 4<<20))
 		var logical, stored int64
 		for range versions {
 			_, s := p.write(t, how, data)
@@ -155,7 +149,7 @@ func TestVersionsOfAnEditedObjectShareMostBytes(t *testing.T) {
 		}
 		ratio := float64(logical) / float64(stored)
 		t.Logf("%v: %d versions, %d edits each, %.1f MiB stored for %.1f: %.2f", how, versions, edits, float64(stored)/(1<<20), float64(logical)/(1<<20), ratio)
-		if ratio < least {
+		if least *= float64(versions); ratio < least {
 			t.Errorf("%v: ratio %.2f, at least %.1f", how, ratio, least)
 		}
 	}

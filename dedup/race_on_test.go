@@ -2,4 +2,5 @@
 
 package dedup
 
-const raceEnabled = true
+// unlessRace is the size of a test: the first, or the second under the race detector, which makes all of it ten times slower.
+func unlessRace(_, race int) int { return race }

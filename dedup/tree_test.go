@@ -148,7 +148,7 @@ func TestConcatOfAnything(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	p := newPlace()
 	source := randomEntries(4, 300_000)
-	for range 60 {
+	for range unlessRace(60, 15) {
 		var parts []Manifest
 		var all []Entry
 		for range 1 + random.IntN(12) {
@@ -214,9 +214,9 @@ func TestConcatAndSliceOfContent(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 2))
 	p := newPlace()
 	params := Params{Content, 4 << 10}
-	data := noise(11, 4<<20)
+	data := noise(11, 2<<20)
 	m, _ := p.write(t, params, data)
-	for range 40 {
+	for range unlessRace(40, 10) {
 		n := random.Int64N(m.Size() + 1)
 		if random.IntN(2) == 0 {
 			n = random.Int64N(20_000)

@@ -44,8 +44,8 @@ type Options struct {
 //
 // It ends with [Writer.Finish] or [Writer.Abort], whatever else has failed. It is not safe for concurrent use.
 type Writer struct {
-	ctx       context.Context // Write has none of its own
-	cancel    context.CancelFunc
+	ctx       context.Context    // Write has none of its own
+	stop      context.CancelFunc // ends what is in flight; nil while nothing was sent
 	data      chunk.Store
 	domain    chunk.Domain
 	cutter    Cutter
@@ -68,9 +68,8 @@ type Writer struct {
 
 // NewWriter begins an object. The parameters must be valid. When ctx ends, writing fails and so does Finish.
 func NewWriter(ctx context.Context, stores Stores, domain chunk.Domain, p Params, o Options) *Writer {
-	ctx, cancel := context.WithCancel(ctx)
 	w := &Writer{
-		ctx: ctx, cancel: cancel,
+		ctx:  ctx,
 		data: stores.Data, domain: domain,
 		cutter: NewCutter(p), longest: p.MaxSize(),
 		inlineMax: o.InlineMax, buffers: o.Buffers,
@@ -245,6 +244,9 @@ func (w *Writer) another() (*buffer, error) {
 
 // send starts the batch of full's chunks.
 func (w *Writer) send(full *buffer) {
+	if w.stop == nil {
+		w.ctx, w.stop = context.WithCancel(w.ctx)
+	}
 	b := &batch{buf: full, ends: w.ends, done: make(chan struct{})}
 	if n := len(w.spare); n > 0 {
 		w.ends, b.chunks = w.spare[n-1].ends, w.spare[n-1].chunks
@@ -287,7 +289,13 @@ func (w *Writer) settle() error {
 func (w *Writer) fail(err error) {
 	if w.err == nil {
 		w.err = err
-		w.cancel()
+		w.halt()
+	}
+}
+
+func (w *Writer) halt() {
+	if w.stop != nil {
+		w.stop()
 	}
 }
 
@@ -367,7 +375,7 @@ func (w *Writer) Stats() Stats { return w.stats }
 
 // Abort ends the object without a manifest. What was put stays until it is collected. After Finish it does nothing.
 func (w *Writer) Abort() {
-	w.cancel()
+	w.halt()
 	for len(w.flight) > 0 {
 		b := w.flight[0]
 		<-b.done
