@@ -1,0 +1,269 @@
+package s3
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/edgefs/edgefs/segment"
+)
+
+// Config says what a gateway stands on. All but Segment and Credentials may be left out.
+type Config struct {
+	// Segment is what is served. It outlives the gateway.
+	Segment *segment.Segment
+	// Credentials is the secret of an access key. It is asked for every request, from many goroutines.
+	Credentials func(accessKey string) (secret string, ok bool)
+	// Domains are the host names below which a host name is a bucket: photos.s3.example.org. Requests to other hosts name it in the path.
+	Domains []string
+	// Region is the one that signatures must be for, and that is reported. Empty, any region is good and us-east-1 is reported.
+	Region string
+	// Logger gets every request at debug level, failures of ours at error level. Secrets and signatures are never logged.
+	Logger *slog.Logger
+	// Observe is called once after each request, from the request's goroutine. It must not block.
+	Observe func(Sample)
+	// Clock is what requests' times are compared with.
+	Clock func() time.Time
+}
+
+// Sample is what became of one request.
+type Sample struct {
+	Operation string // as S3 names it: GetObject; Unknown when there is none
+	Status    int
+	Received  int64 // bytes of the body that were read, framing included
+	Sent      int64 // bytes of the answer's body
+	Duration  time.Duration
+	Aborted   bool // the answer broke off: what was being sent could not be read any further
+}
+
+// Gateway serves S3. It is an http.Handler, safe for concurrent use.
+type Gateway struct {
+	segment     *segment.Segment
+	credentials func(string) (string, bool)
+	domains     []string // each with a leading dot, the longest first
+	region      string
+	log         *slog.Logger
+	observe     func(Sample)
+	now         func() time.Time
+	routes      routes
+	keys        keyCache
+	bufs        buffers
+	docs        documents
+}
+
+// New makes a gateway. It holds nothing that needs closing.
+func New(c Config) *Gateway {
+	g := &Gateway{
+		segment: c.Segment, credentials: c.Credentials, region: c.Region,
+		log: c.Logger, observe: c.Observe, now: c.Clock, routes: newRoutes(),
+	}
+	for _, d := range c.Domains {
+		g.domains = append(g.domains, "."+strings.ToLower(strings.Trim(d, ".")))
+	}
+	slices.SortFunc(g.domains, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	if g.observe == nil {
+		g.observe = func(Sample) {}
+	}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	g.bufs.init()
+	return g
+}
+
+// regionName is the region that is reported.
+func (g *Gateway) regionName() string { return cmp.Or(g.region, "us-east-1") }
+
+// call is one request being served.
+type call struct {
+	*Gateway
+	w      *response
+	r      *http.Request
+	id     string // of the request, in the answer and the log
+	op     string // S3's name of the operation
+	bucket string
+	key    string
+	query  query
+	signer signer
+}
+
+// ServeHTTP implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	body := &countedBody{ReadCloser: r.Body}
+	r.Body = body
+	c := &call{Gateway: g, w: &response{ResponseWriter: w}, r: r, id: newRequestID(), op: "Unknown"}
+	h := w.Header()
+	h["X-Amz-Request-Id"] = []string{c.id}
+	h["Server"] = []string{"EdgeFS"}
+	err := c.serve()
+	aborted := err != nil && !c.fail(err)
+	s := Sample{c.op, cmp.Or(c.w.status, http.StatusOK), body.n, c.w.sent, time.Since(start), aborted}
+	g.observe(s)
+	c.report(s, err)
+	if aborted {
+		panic(http.ErrAbortHandler) // the connection breaks: a short body must not look like a whole one
+	}
+}
+
+func (c *call) serve() (err error) {
+	c.bucket, c.key = c.target(c.r)
+	if c.query, err = parseQuery(c.r.URL.RawQuery); err != nil {
+		return err
+	}
+	if c.r.Method == http.MethodOptions {
+		c.op = "OptionsObject"
+		return errAccessForbidden
+	}
+	if c.signer, err = c.authenticate(c.r, c.query); err != nil {
+		return err
+	}
+	if c.signer.presigned && c.query.has("X-Amz-Security-Token") || c.r.Header.Get("X-Amz-Security-Token") != "" {
+		return errInvalidToken.say("Session tokens are not supported: sign with an access key and its secret alone.")
+	}
+	op, err := c.routes.find(c.r.Method, c.bucket, c.key, c.query)
+	if err != nil {
+		return err
+	}
+	c.op = op.name
+	if err := c.check(); err != nil {
+		return err
+	}
+	return op.serve(c)
+}
+
+// check refuses what no operation may be asked for.
+func (c *call) check() error {
+	if want := c.r.Header.Get("X-Amz-Expected-Bucket-Owner"); want != "" && want != theOwner.ID {
+		return errAccessDenied
+	}
+	if c.key == "" {
+		return nil
+	}
+	return checkKey(c.key)
+}
+
+// target takes the bucket and the key out of a request's host and path.
+func (g *Gateway) target(r *http.Request) (bucket, key string) {
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	if len(g.domains) > 0 {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		host = strings.ToLower(host)
+		for _, d := range g.domains {
+			if b, ok := strings.CutSuffix(host, d); ok && b != "" {
+				return b, path
+			}
+		}
+	}
+	bucket, key, _ = strings.Cut(path, "/")
+	return bucket, key
+}
+
+// fail answers with an error, unless an answer has begun: then it is false, and the connection must break.
+func (c *call) fail(err error) bool {
+	if c.w.status != 0 {
+		return false
+	}
+	f := faultOf(err)
+	h := c.w.Header()
+	h.Del("Content-Length")
+	for _, a := range f.header {
+		h.Set(a.name, a.value)
+	}
+	if f.status == http.StatusNotModified || c.r.Method == http.MethodHead {
+		c.w.WriteHeader(f.status)
+		return true
+	}
+	for _, name := range []string{"ETag", "Last-Modified", "Content-Encoding", "Content-Range", "Cache-Control"} {
+		if f.status != http.StatusRequestedRangeNotSatisfiable || name != "Content-Range" {
+			delete(h, name)
+		}
+	}
+	var d document
+	d.b = append(d.b, xmlHeader+"<Error>"...)
+	d.text("Code", f.name)
+	d.text("Message", f.text)
+	for _, a := range f.detail {
+		d.text(a.name, a.value)
+	}
+	d.textIf("BucketName", c.bucket)
+	d.textIf("Key", c.key)
+	d.text("Resource", c.r.URL.Path)
+	d.text("RequestId", c.id)
+	d.text("HostId", c.segment.ID().String())
+	d.close("Error")
+	c.send(f.status, d.b)
+	return true
+}
+
+// send answers with a document.
+func (c *call) send(status int, doc []byte) {
+	h := c.w.Header()
+	h["Content-Type"] = []string{"application/xml"}
+	h["Content-Length"] = []string{strconv.Itoa(len(doc))}
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(doc) // a client that went away needs no answer
+}
+
+// report writes the access log.
+func (c *call) report(s Sample, err error) {
+	ctx := c.r.Context()
+	level := slog.LevelDebug
+	if s.Aborted || s.Status == http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	if !c.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("op", s.Operation), slog.String("method", c.r.Method), slog.String("bucket", c.bucket), slog.String("key", c.key),
+		slog.Int("status", s.Status), slog.Int64("received", s.Received), slog.Int64("sent", s.Sent),
+		slog.Duration("took", s.Duration), slog.String("request", c.id), slog.String("remote", c.r.RemoteAddr),
+	}
+	if err != nil {
+		f := faultOf(err)
+		attrs = append(attrs, slog.String("code", f.name), slog.Any("error", cmp.Or(f.cause, error(f.code))))
+	}
+	c.log.LogAttrs(ctx, level, "s3 request", attrs...)
+}
+
+func newRequestID() string { return fmt.Sprintf("%016X", rand.Uint64()) }
+
+// response counts what is answered.
+type response struct {
+	http.ResponseWriter
+	status int // 0 until the answer has begun
+	sent   int64
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *response) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements io.Writer.
+func (w *response) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.sent += int64(n)
+	return n, err
+}
