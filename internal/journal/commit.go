@@ -115,7 +115,7 @@ func (j *Journal) acknowledge(h header, batch []Record) {
 
 // noteBatch accounts for a batch in the current file. Called with the lock.
 func (j *Journal) noteBatch(h header) {
-	f := j.current()
+	f := j.active
 	if f.first == 0 {
 		f.first = h.first
 	}
@@ -150,7 +150,7 @@ func (j *Journal) write(first uint64, batch []Record) (header, error) {
 	if err := j.makeRoom(batchSize(h.length)); err != nil {
 		return h, err
 	}
-	h.generation, h.offset = j.current().generation, j.out.off
+	h.generation, h.offset = j.active.generation, j.out.off
 	if err := j.encode(&h, batch); err != nil {
 		return h, err
 	}
@@ -190,10 +190,7 @@ func payloadSum(sum uint32, b []byte) uint32 { return crc32.Update(sum, castagno
 // persist waits until what was written is on the medium. Nothing is acknowledged before.
 func (j *Journal) persist() error { return j.out.f.Sync() }
 
-// current is the file that takes the batches. It changes only in the goroutine that commits.
-func (j *Journal) current() *file { return j.files[len(j.files)-1] }
-
-func (j *Journal) fits(size int64) bool { return j.out.off+size <= j.current().size }
+func (j *Journal) fits(size int64) bool { return j.out.off+size <= j.active.size }
 
 // makeRoom goes on to the next file when the batch does not fit, and lets that grow for a batch larger than a file.
 func (j *Journal) makeRoom(size int64) error {
@@ -217,25 +214,22 @@ func (j *Journal) advance() error {
 	if err != nil {
 		return err
 	}
-	old := j.current()
-	j.mu.Lock()
-	j.files = append(j.files, next)
-	j.left = next.size - dataStart
-	j.mu.Unlock()
 	signal(j.tend)
+	old := j.active
+	j.active = next
 	j.out.f, j.out.off = next.w, dataStart
-	err = old.w.Close()
-	old.w = nil
-	return err
+	return old.closeWrite()
 }
 
-// nextFile returns the file that was prepared, and waits for it when the preparation is behind or the disk is full.
+// nextFile takes the file that was prepared, and waits for it when the preparation is behind or the disk is full.
 func (j *Journal) nextFile() (*file, error) {
 	for {
 		j.mu.Lock()
 		if len(j.ready) > 0 {
 			f := j.ready[0]
 			j.ready = j.ready[1:]
+			j.files = append(j.files, f)
+			j.left = f.size - dataStart
 			j.stuck = false
 			j.mu.Unlock()
 			return f, nil
@@ -250,7 +244,7 @@ func (j *Journal) nextFile() (*file, error) {
 
 // grow makes room for a batch that is larger than the current file, which is empty.
 func (j *Journal) grow(size int64) error {
-	f := j.current()
+	f := j.active
 	for {
 		err := f.w.Allocate(dataStart + size)
 		if err == nil {

@@ -186,7 +186,20 @@ func (f *file) close(reason error) error {
 	return err
 }
 
+// closeWrite says that no more batches come.
+func (f *file) closeWrite() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w := f.w
+	if w == nil {
+		return nil
+	}
+	f.w = nil
+	return w.Close()
+}
+
 // readHeader reads the header of the batch at off, if there is one.
+
 func (f *file) readHeader(off int64) (header, bool, error) {
 	if off+batchHeader > f.size {
 		return header{}, false, nil

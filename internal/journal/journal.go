@@ -62,9 +62,12 @@ type Journal struct {
 
 	recent  recent
 	buffers sync.Pool // of *[]byte, for Read
-	out     writer    // of the one who commits
-	prev    uint32    // sum of the last batch
-	sealed  bool      // the last batch is a mark
+
+	// Of the goroutine that commits.
+	active *file // the last of files
+	out    writer
+	prev   uint32 // sum of the last batch
+	sealed bool   // the last batch is a mark
 
 	kick    chan struct{} // the queue is not empty, or the journal closes
 	tend    chan struct{} // files are to be prepared or retired

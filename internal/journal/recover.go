@@ -317,7 +317,7 @@ func (j *Journal) takeUp(s *scanner) error {
 	if j.first == 0 {
 		j.first = s.next
 	}
-	j.left = f.size - s.offset
+	j.active, j.left = f, f.size-s.offset
 	j.out = writer{f: f.w, off: s.offset, buf: vfs.Buffer(int(vfs.AlignUp(batchHeader + j.opts.MaxBatch)))}
 	return j.mark()
 }

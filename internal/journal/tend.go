@@ -88,7 +88,7 @@ func (j *Journal) prepareNext() error {
 		j.mu.Unlock()
 		return nil
 	}
-	last := j.current()
+	last := j.files[len(j.files)-1]
 	info := fileInfo{j.id, last.generation + 1, min(max(2*last.size, j.firstSize()), j.opts.FileSize)}
 	from := j.takeSpare(&info)
 	j.mu.Unlock()
