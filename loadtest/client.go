@@ -114,7 +114,7 @@ func (c *Client) refuseRemote(ctx context.Context, host string) error {
 	}
 	for _, addr := range addrs {
 		if !addr.Unmap().IsLoopback() {
-			return fmt.Errorf("%s: %w", addr, ErrRemote)
+			return fmt.Errorf("%s: %w", addr.Unmap(), ErrRemote)
 		}
 	}
 	return nil

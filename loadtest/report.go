@@ -19,6 +19,7 @@ type Report struct {
 	Prefix      string  `json:"prefix"`
 	Seed        uint64  `json:"seed"`
 	Keys        int     `json:"keys,omitempty"`
+	Sizes       string  `json:"sizes"`
 	Concurrency int     `json:"concurrency"`
 	Rate        float64 `json:"rate,omitempty"`
 	Repeat      float64 `json:"repeat,omitempty"`
@@ -74,7 +75,7 @@ func (r *run) report(end time.Time, interrupted bool) *Report {
 	elapsed := end.Sub(r.pace.start)
 	report := &Report{
 		Operation: r.opts.Kind, Endpoint: r.client.cfg.Endpoint, Bucket: r.client.cfg.Bucket, Prefix: r.opts.Prefix,
-		Seed: r.opts.Seed, Keys: r.opts.Keys, Concurrency: r.opts.Concurrency, Rate: r.opts.Rate, Repeat: r.opts.Repeat,
+		Seed: r.opts.Seed, Keys: r.opts.Keys, Sizes: r.opts.Sizes.String(), Concurrency: r.opts.Concurrency, Rate: r.opts.Rate, Repeat: r.opts.Repeat,
 		Verified: !r.opts.SkipVerify, Interrupted: interrupted, Seconds: elapsed.Seconds(), Unsent: r.pace.unsent(end),
 		Failures: r.stats.failures, Errors: r.stats.codes, Examples: r.stats.examples,
 	}
@@ -157,7 +158,7 @@ func (r *Report) addUsage(s spending, servers int) {
 
 // WriteTable writes the report for people.
 func (r *Report) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "%s at %s/%s, %d workers, seed %d, prefix %s, %.1f s", r.Operation, r.Endpoint, r.Bucket, r.Concurrency, r.Seed, r.Prefix, r.Seconds)
+	fmt.Fprintf(w, "%s of %s at %s/%s, %d workers, seed %d, prefix %s, %.1f s", r.Operation, r.Sizes, r.Endpoint, r.Bucket, r.Concurrency, r.Seed, r.Prefix, r.Seconds)
 	if r.Interrupted {
 		fmt.Fprint(w, ", interrupted")
 	}

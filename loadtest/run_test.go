@@ -20,7 +20,7 @@ import (
 )
 
 func options(t testing.TB, kind loadtest.Kind, count uint64) loadtest.Options {
-	return loadtest.Options{Kind: kind, Concurrency: 4, Count: count, Keys: 20, Sizes: sizes(t, "4KiB:3,0B:1,10B:1,300KiB:1"), Seed: 7}
+	return loadtest.Options{Kind: kind, Concurrency: 4, Count: count, Keys: 20, Sizes: sizes(t, "4KiB:12,0B:2,10B:2,300KiB:1"), Seed: 7}
 }
 
 func run(t *testing.T, client *loadtest.Client, opts loadtest.Options) *loadtest.Report {

@@ -44,6 +44,29 @@ func ParseSizes(text string) (Sizes, error) {
 	return s, nil
 }
 
+// String is what ParseSizes reads.
+func (s Sizes) String() string {
+	var parts []string
+	for _, c := range s.choices {
+		part := exactSize(c.size)
+		if len(s.choices) > 1 {
+			part += ":" + strconv.FormatUint(c.weight, 10)
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ",")
+}
+
+// exactSize writes a size in the largest unit that holds it without a fraction.
+func exactSize(n int64) string {
+	for i, unit := range []string{"GiB", "MiB", "KiB"} {
+		if size := int64(1) << (30 - 10*i); n > 0 && n%size == 0 {
+			return strconv.FormatInt(n/size, 10) + unit
+		}
+	}
+	return strconv.FormatInt(n, 10) + "B"
+}
+
 // Pick chooses by a random word: equal words, equal sizes.
 func (s Sizes) Pick(random uint64) int64 {
 	if s.total == 0 {

@@ -106,7 +106,7 @@ func newWorld(t *testing.T) *world {
 // put runs a round of at least n answered writes.
 func (w *world) put(n int) PutReport {
 	w.t.Helper()
-	sizes, err := loadtest.ParseSizes("100B,5KiB,300KiB")
+	sizes, err := loadtest.ParseSizes("100B:6,5KiB:5,300KiB:1")
 	if err != nil {
 		w.t.Fatal(err)
 	}
