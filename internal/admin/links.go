@@ -2,6 +2,9 @@ package admin
 
 import "time"
 
+// LinkUp is the state of a link that works; every other state comes with a reason.
+const LinkUp = "up"
+
 // Link is the federation with one other segment, as this one sees it.
 type Link struct {
 	Peer        string    `json:"peer"` // the other segment

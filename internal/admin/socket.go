@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -26,26 +27,33 @@ func DialSocket(ctx context.Context, dir string) (net.Conn, error) {
 }
 
 // ListenSocket makes the socket of a data directory, which its caller has locked: a socket that is there belongs to nobody. Only the user
-// who owns it can connect.
+// who owns it can connect, from the first moment: it gets its mode in a folder that is closed to others.
 func ListenSocket(dir string) (*net.UnixListener, error) {
-	path, done, err := socketPath(dir)
+	closed := filepath.Join(dir, ".admin")
+	if err := os.RemoveAll(closed); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(closed, 0o700); err != nil {
+		return nil, err
+	}
+	defer os.Remove(closed)
+	path, done, err := socketPath(closed)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		return nil, err
-	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
-	// The directory is closed to others, so that the moment before this call opens nothing to anybody.
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
-		return nil, err
+	l.SetUnlinkOnClose(false) // it moves
+	err = os.Chmod(path, 0o600)
+	if err == nil {
+		err = os.Rename(filepath.Join(closed, SocketName), filepath.Join(dir, SocketName))
 	}
-	l.SetUnlinkOnClose(false) // by the path above, which may not be valid then; the owner of the directory removes it
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	return l, nil
 }
 

@@ -24,6 +24,7 @@ type VerifyEvent struct {
 	Total     int64        `json:"total"`               // versions to check, as far as known
 	Bytes     int64        `json:"bytes"`               // read and verified
 	NotHere   int64        `json:"notHere"`             // versions whose payload is, in part, only at other segments
+	Repaired  int64        `json:"repaired"`            // damaged places here that were read from another segment
 	Damaged   int64        `json:"damaged"`             // versions that could not be read
 	Fault     *VerifyFault `json:"fault,omitempty"`     // a version that could not be read
 	BrokenOff string       `json:"brokenOff,omitempty"` // why the check ended early

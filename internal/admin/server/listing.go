@@ -60,9 +60,11 @@ func (s *Server) listVersions(w http.ResponseWriter, r *http.Request, b *segment
 			return invalid("after %q: this is not the place of a listing of versions", after)
 		}
 		o.KeyMarker = key
-		if o.VersionMarker, err = segment.ParseVersionRef(version); err != nil {
+		marker, err := segment.ParseVersionRef(version)
+		if err != nil {
 			return invalid("after %q: %v", after, err)
 		}
+		o.VersionMarker = marker
 	}
 	page, err := b.ListVersions(r.Context(), o)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 func (s *Server) objectOf(v segment.Version) admin.Object {
 	return admin.Object{
 		Key: v.Key, Version: v.Ref(), Marker: v.Marker, Size: v.Size(), Modified: v.Modified(), ETag: v.Attrs.ETag,
-		Segment: s.Segment.SegmentName(v.Segment), Meta: v.Attrs.Meta, Tags: v.Attrs.Tags,
+		Segment: s.Segment.SegmentName(v.Dot.Segment), Meta: v.Attrs.Meta, Tags: v.Attrs.Tags,
 	}
 }
 
@@ -159,7 +159,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 	if tag := r.Header.Get("If-Match"); tag != "" {
 		cond.Match = []string{strings.Trim(tag, `"`)}
 	}
-	out := b.Writer(r.Context())
+	out := b.Writer(r.Context(), r.ContentLength)
 	defer out.Abort()
 	sum := md5.New() // what S3 clients take an ETag for
 	if _, err := io.Copy(out, io.TeeReader(r.Body, sum)); err != nil {
@@ -212,9 +212,12 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := admin.Deleted{Marker: d.Marker, Version: d.Version.String()}
-	if d.Null {
+	out := admin.Deleted{Marker: d.Marker}
+	switch {
+	case d.Null:
 		out.Version = "null"
+	case !d.Version.IsZero():
+		out.Version = d.Version.String()
 	}
 	return ok(w, out)
 }

@@ -7,10 +7,11 @@ import (
 	"github.com/edgefs/edgefs/internal/admin"
 )
 
-func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
-	st, err := s.Status(r.Context())
+// Status is the segment at this moment.
+func (s *Server) Status() (admin.Status, error) {
+	st, err := s.Base()
 	if err != nil {
-		return err
+		return st, err
 	}
 	st.Links = s.Links.List()
 	for _, info := range s.Segment.Buckets() {
@@ -23,6 +24,14 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 		st.Objects += n.Objects
 		st.Bytes += n.Bytes
 		st.Conflicts += n.Conflicts
+	}
+	return st, nil
+}
+
+func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
+	st, err := s.Status()
+	if err != nil {
+		return err
 	}
 	return ok(w, st)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/internal/admin"
 	"github.com/edgefs/edgefs/segment"
 )
@@ -26,11 +27,13 @@ type Links interface {
 // Config is what the API stands on. All fields are needed.
 type Config struct {
 	Segment     *segment.Segment
+	Local       chunk.Store // what is here, cached copies too, of the segment's domain
 	Links       Links
-	Status      func(ctx context.Context) (admin.Status, error) // all but what the segment itself counts
+	Base        func() (admin.Status, error) // all of the status but what buckets and links say
 	Health      func() admin.Health
 	Metrics     http.Handler
 	Credentials admin.Credentials
+	Stopping    <-chan struct{} // closed when long work is to end, since the daemon does
 	Logger      *slog.Logger
 }
 
@@ -44,7 +47,7 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{Config: c, mux: http.NewServeMux()}
 	for pattern, h := range map[string]handler{
-		"GET /status":                     s.status,
+		"GET /status":                     s.getStatus,
 		"GET /health":                     s.health,
 		"GET /credentials/s3":             s.credentials,
 		"POST /verify":                    s.verify,

@@ -1,0 +1,179 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/dedup"
+	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/segment"
+)
+
+const (
+	verifyBatch = 64                     // chunks that are read at once
+	verifyTell  = 200 * time.Millisecond // how often a check says where it stands
+)
+
+func (s *Server) verify(w http.ResponseWriter, r *http.Request) error {
+	buckets := s.Segment.Buckets()
+	if name := param(r, "bucket"); name != "" {
+		b, err := s.Segment.Bucket(name)
+		if err != nil {
+			return err
+		}
+		buckets = []segment.BucketInfo{b.Info()}
+	}
+	ctx, stop := context.WithCancelCause(r.Context())
+	defer stop(nil)
+	go func() {
+		select {
+		case <-s.Stopping:
+			stop(errors.New("the segment is ending"))
+		case <-ctx.Done():
+		}
+	}()
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	c := check{Server: s, w: w, lines: json.NewEncoder(w)}
+	for _, b := range buckets {
+		if bucket, err := s.Segment.BucketByID(b.ID); err == nil {
+			c.at.Total += bucket.Stats().Versions
+		}
+	}
+	for _, b := range buckets {
+		if err := c.bucket(ctx, b); err != nil {
+			c.at.BrokenOff = cmp.Or(context.Cause(ctx), err).Error()
+			break
+		}
+	}
+	c.at.Done = true
+	c.tell()
+	return nil
+}
+
+// check is one run of verify.
+type check struct {
+	*Server
+	w     http.ResponseWriter
+	lines *json.Encoder
+	at    admin.VerifyEvent
+	told  time.Time
+}
+
+// tell writes where the check stands. A client that is gone has ended the request's context too.
+func (c *check) tell() {
+	_ = c.lines.Encode(c.at)
+	_ = http.NewResponseController(c.w).Flush()
+	c.at.Fault, c.told = nil, time.Now()
+}
+
+func (c *check) bucket(ctx context.Context, b segment.BucketInfo) error {
+	c.at.Bucket = b.Name
+	for v, err := range c.Segment.Payload(ctx, b.ID) {
+		if err != nil {
+			return err
+		}
+		if err := c.version(ctx, b, v); err != nil {
+			return err
+		}
+		if c.at.Versions++; time.Since(c.told) > verifyTell {
+			c.tell()
+		}
+	}
+	return nil
+}
+
+// version checks what is here of one version. An error is the check's; what is wrong with the version is told.
+func (c *check) version(ctx context.Context, b segment.BucketInfo, v segment.Version) error {
+	object, err := c.Segment.Object(b.ID, v)
+	if err != nil {
+		return err
+	}
+	vc := versionCheck{check: c, object: object, here: true}
+	vc.walk(ctx, dedup.NewReader(func([]chunk.ID) chunk.Store { return c.Local }, v.Content))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !vc.here {
+		c.at.NotHere++
+	}
+	if vc.fault != nil {
+		c.at.Damaged++
+		c.at.Fault = &admin.VerifyFault{Bucket: b.Name, Key: v.Key, Version: v.Ref(), Why: vc.fault.Error()}
+		c.tell()
+	}
+	return nil
+}
+
+// versionCheck is the check of one version.
+type versionCheck struct {
+	*check
+	object *segment.Object
+	here   bool  // all of it is
+	fault  error // why some of it cannot be read
+
+	batch []chunk.ID // of payload that follows on one another
+	off   int64      // of the first
+	size  int64      // of all
+}
+
+// walk reads what is here, by reader, which knows nothing of other segments.
+func (v *versionCheck) walk(ctx context.Context, reader *dedup.Reader) {
+	for p, err := range reader.Pieces(ctx) {
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, chunk.ErrNotFound):
+			v.here = false
+		case err != nil:
+			v.flush(ctx)
+			v.heal(ctx, p.Offset, p.Size)
+		case p.Level == 0:
+			v.add(ctx, p)
+		}
+	}
+	v.flush(ctx)
+}
+
+func (v *versionCheck) add(ctx context.Context, p dedup.Piece) {
+	if len(v.batch) == verifyBatch || v.off+v.size != p.Offset {
+		v.flush(ctx)
+	}
+	if len(v.batch) == 0 {
+		v.off = p.Offset
+	}
+	v.batch = append(v.batch, p.ID)
+	v.size += p.Size
+}
+
+// flush reads the batch.
+func (v *versionCheck) flush(ctx context.Context) {
+	batch, off, size := v.batch, v.off, v.size
+	v.batch, v.off, v.size = v.batch[:0], v.off+v.size, 0
+	missing, err := v.Local.Missing(ctx, batch)
+	if len(missing) > 0 {
+		v.here = false
+		batch = slices.DeleteFunc(slices.Clone(batch), func(id chunk.ID) bool { return slices.Contains(missing, id) })
+	}
+	if err == nil && len(batch) > 0 {
+		err = v.Local.Get(ctx, batch, func(c chunk.Chunk) error { v.at.Bytes += int64(c.Size()); return nil })
+	}
+	if err != nil && ctx.Err() == nil {
+		v.heal(ctx, off, size)
+	}
+}
+
+// heal reads a damaged stretch as a client would, which repairs it when another segment has it.
+func (v *versionCheck) heal(ctx context.Context, off, size int64) {
+	if _, err := v.object.ReadRange(ctx, io.Discard, off, size); err != nil {
+		v.fault = err
+		return
+	}
+	v.at.Repaired++
+}
