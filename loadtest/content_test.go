@@ -151,6 +151,10 @@ func TestContentIsTheSameFromAnyOffset(t *testing.T) {
 			if bad := again.Check(whole, 0, make([]byte, size)); bad >= 0 {
 				t.Errorf("repeat %v, size %d: identified as %+v (told: %v), wrong at %d", repeat, size, again, told, bad)
 			}
+			longer := append(bytes.Clone(whole), 0)
+			if bad := o.Check(longer, 0, make([]byte, size+1)); bad != size {
+				t.Errorf("size %d: a byte too many is wrong at %d", size, bad)
+			}
 			if told && again.Version != 4 {
 				t.Errorf("size %d: version %d was read out of version 4", size, again.Version)
 			}

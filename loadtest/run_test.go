@@ -116,6 +116,16 @@ func TestWrongAnswersAreNamed(t *testing.T) {
 		{"size in head", "length", loadtest.Head, func(s *s3) { s.damage = func(_ string, b []byte) []byte { return append(b, 0) } }},
 		{"forgotten", "missing", loadtest.Get, func(s *s3) { s.keep = func(string) bool { return false } }},
 		{"forgotten in a listing", "listing", loadtest.List, func(s *s3) { s.keep = func(path string) bool { return !strings.HasSuffix(path, "13") } }},
+		{"last key forgotten in a listing", "listing", loadtest.List, func(s *s3) { s.keep = func(path string) bool { return !strings.HasSuffix(path, "19") } }},
+		{"another name in a listing", "listing", loadtest.List, func(s *s3) {
+			s.keep = func(path string) bool {
+				if strings.HasSuffix(path, "13") {
+					s.objects[path+"x"] = make([]byte, 5<<10)
+					return false
+				}
+				return true
+			}
+		}},
 		{"another key's content", "corrupt", loadtest.Get, func(s *s3) {
 			var mu sync.Mutex
 			var first []byte

@@ -220,8 +220,13 @@ func TestUnknownOutcomesMayShowEitherWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			n := 0
-			w.s3.answer = func(*http.Request) int {
+			unknown := map[string]bool{}
+			w.s3.answer = func(r *http.Request) int {
+				if unknown[r.URL.Path] {
+					t.Errorf("%s is written again behind a write that may be lingering", r.URL.Path)
+				}
 				if n++; n%10 == 0 {
+					unknown[r.URL.Path] = true
 					return status
 				}
 				return http.StatusOK
