@@ -24,7 +24,7 @@ type buffer struct {
 // minPooled is the least size that is pooled: below, the allocator is as good, and the bytes can be given away.
 const minPooled = 64 << 10
 
-// NewBuffers lends up to about limit bytes, and beyond it what cannot be done without: per writer one buffer of the longest chunk, per
+// NewBuffers lends up to about limit bytes, and beyond it what cannot be done without: per writer two buffers of the longest chunk, per
 // reader the chunks of one batch that came out of order.
 func NewBuffers(limit int64) *Buffers { return &Buffers{limit: limit} }
 

@@ -123,6 +123,38 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
+// describedCuts is docs/format/cutter.md, word for word.
+func describedCuts(average int, data []byte) []int {
+	var ends []int
+	var hash uint64
+	start := 0
+	for i, b := range data {
+		hash = hash<<1 + gear[b]
+		n := i + 1 - start
+		likely := uint64(1) << 62 / uint64(average)
+		if n > average*3/4 {
+			likely *= 16
+		}
+		if n > average/2 && hash < likely || n == 4*average || i+1 == len(data) {
+			start = i + 1
+			ends = append(ends, start)
+		}
+	}
+	return ends
+}
+
+func TestCutterDoesWhatIsDocumented(t *testing.T) {
+	inputs := goldenInputs()
+	inputs["long"] = noise(6, unlessRace(64<<20, 8<<20))
+	for name, data := range inputs {
+		for _, average := range []int{4 << 10, 64 << 10} {
+			if !slices.Equal(cutAll(Params{Content, average}, data, len(data)), describedCuts(average, data)) {
+				t.Errorf("%s, average %d: the boundaries differ", name, average)
+			}
+		}
+	}
+}
+
 func TestBoundariesDoNotDependOnHowTheStreamArrives(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for name, data := range goldenInputs() {

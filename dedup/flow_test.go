@@ -22,7 +22,7 @@ func TestWritingGoesOnDuringAPutButNotWithoutEnd(t *testing.T) {
 		const size = 40 << 20
 		var taken atomic.Int64
 		source := io.TeeReader(bytes.NewReader(noise(30, size)), countingWriter{&taken})
-		w := NewWriter(t.Context(), p.stores(), testDomain, Default(), Options{})
+		w := NewWriter(t.Context(), p.stores(), testDomain, Default(), Options{Buffers: NewBuffers(1 << 30)})
 		done := make(chan error)
 		go func() {
 			_, err := w.ReadFrom(source)
@@ -38,6 +38,39 @@ func TestWritingGoesOnDuringAPutButNotWithoutEnd(t *testing.T) {
 		}
 		if m, err := w.Finish(); err != nil || m.Size() != size {
 			t.Errorf("size %d, %v", m.Size(), err)
+		}
+	})
+}
+
+func TestWhatAnObjectRepeatsIsPutOnce(t *testing.T) {
+	block := noise(37, 5<<20)
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		release := make(chan struct{})
+		p.data.onPut = func([]chunk.Chunk) error { <-release; return nil }
+		w := NewWriter(t.Context(), p.stores(), testDomain, Default(), Options{})
+		done := make(chan error)
+		go func() {
+			_, err := w.Write(slices.Repeat(block, 4))
+			done <- err
+		}()
+		synctest.Wait() // several batches are in flight, the first is being put
+		close(release)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		seen := make(map[chunk.ID]bool)
+		for _, id := range p.data.putIDs {
+			if seen[id] {
+				t.Errorf("%v was put twice", id)
+			}
+			seen[id] = true
+		}
+		if s := w.Stats(); s.NewBytes > 6<<20 || s.Deduped() != 20<<20-s.NewBytes {
+			t.Errorf("%+v", s)
 		}
 	})
 }

@@ -40,7 +40,7 @@ type Options struct {
 }
 
 // Writer takes an object's bytes, cuts them and puts the chunks that are missing, in bounded memory: a writer holds at most four batches
-// of about 4 MiB, at least one buffer of its longest chunk. Cutting and naming overlap with the durable put of what came before.
+// of about 4 MiB, and at least two buffers of its longest chunk. Cutting and naming overlap with the durable put of what came before.
 //
 // It ends with [Writer.Finish] or [Writer.Abort], whatever else has failed. It is not safe for concurrent use.
 type Writer struct {
@@ -219,7 +219,6 @@ func (w *Writer) seal() error {
 	}
 	full, start := w.buf, w.start()
 	next.data = append(next.data, full.data[start:]...)
-	full.data = full.data[:start]
 	w.buf, w.seen = next, len(next.data)
 	w.send(full)
 	return nil
