@@ -24,9 +24,8 @@ type Cursor struct {
 	refs  refs
 }
 
-// refs are referenced values of one leaf that were read ahead.
+// refs are referenced values that were read ahead.
 type refs struct {
-	leaf   *node
 	ahead  int // how many to read at once
 	values map[chunk.ID][]byte
 }
@@ -99,9 +98,6 @@ func (c *Cursor) Value(ctx context.Context) ([]byte, error) {
 }
 
 func (r *refs) value(ctx context.Context, s *Store, n *node, i int) ([]byte, error) {
-	if r.leaf != n {
-		r.leaf, r.values = n, nil
-	}
 	id := n.id(i)
 	v, ok := r.values[id]
 	if !ok {

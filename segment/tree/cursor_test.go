@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sort"
@@ -77,6 +78,21 @@ func TestScanReadsAhead(t *testing.T) {
 	}
 }
 
+func TestScanOfLargeValuesIsBounded(t *testing.T) {
+	s, ms := newStore(nil)
+	m := model{}
+	for i := range 200 {
+		m[fmt.Sprint(i)] = entry{strings.Repeat("v", 100_000+i), 1}
+	}
+	if !maps.Equal(content(t, build(t, s, m)), m) {
+		t.Fatal("content differs")
+	}
+	t.Logf("at most %d bytes at once", ms.longest)
+	if ms.longest > maxValueBytesAhead || ms.longest < maxValueBytesAhead/2 {
+		t.Error("too much or too little at once")
+	}
+}
+
 func TestSeekReadsOnlyItsPath(t *testing.T) {
 	s, _ := newStore(nil)
 	tr := build(t, s, numbered(50_000))
@@ -107,8 +123,8 @@ func TestTreesServeManyReaders(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if !maps.Equal(content(t, tr), m) {
-				t.Error("content differs")
+			if got, err := readAll(t.Context(), tr); err != nil || !maps.Equal(got, m) {
+				t.Error("content differs", err)
 			}
 		})
 		wg.Go(func() {

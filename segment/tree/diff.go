@@ -92,16 +92,12 @@ func (d *differ) step(ctx context.Context) (bool, error) {
 	}
 	fa, fb := d.a.top(), d.b.top()
 	switch {
-	case fa.n.level > 0 && fa.n.level == fb.n.level && fa.n.id(fa.i) == fb.n.id(fb.i):
+	case fa.n.level == 0 && fb.n.level == 0:
+		return d.entries(ctx)
+	case fa.n.level == fb.n.level && sameChild(fa.n, fa.i, fb.n, fb.i):
 		d.a.pass()
 		d.b.pass()
 		return true, nil
-	case d.b.begins(fa.key()):
-		return d.onlyA(ctx)
-	case d.a.begins(fb.key()):
-		return d.onlyB(ctx)
-	case fa.n.level == 0 && fb.n.level == 0:
-		return d.entries(ctx)
 	}
 	level := max(fa.n.level, fb.n.level)
 	if fa.n.level == level {
@@ -152,6 +148,13 @@ func sameEntry(a *node, i int, b *node, j int) bool {
 		return a.id(i) == b.id(j)
 	}
 	return bytes.Equal(a.inline(i), b.inline(j))
+}
+
+// sameChild says whether two entries name one subtree. That the ids are equal is not enough: if a peer lies about the rest, the fetch, which looks
+// children up by key, took the child for one that is lacking, and somebody must open it.
+func sameChild(a *node, i int, b *node, j int) bool {
+	s, t := &a.slots[i], &b.slots[j]
+	return a.id(i) == b.id(j) && s.count == t.count && s.weight == t.weight && bytes.Equal(a.key(i), b.key(j))
 }
 
 // onlyA deals with a's next item where b has nothing.
@@ -255,9 +258,6 @@ func (f *sideFrame) key() []byte { return f.n.key(f.i) }
 func (s *side) top() *sideFrame  { return &s.frames[len(s.frames)-1] }
 func (s *side) done() bool       { return len(s.frames) == 0 }
 func (s *side) push(f sideFrame) { s.frames = append(s.frames, f) }
-
-// begins says whether everything from the next item on is known to lie behind key.
-func (s *side) begins(key []byte) bool { return s.lo != nil && bytes.Compare(key, s.lo) <= 0 }
 
 // pass goes past the next item.
 func (s *side) pass() {

@@ -221,3 +221,25 @@ func TestDiffOfManyLargeValuesIsBounded(t *testing.T) {
 		t.Errorf("%d gets for %d bytes", gets, total)
 	}
 }
+
+func TestDiffReadsChangedValuesTogether(t *testing.T) {
+	near, _ := newStore(nil)
+	far, farMap := newStore(nil)
+	a, b := model{}, model{}
+	for i := range 5000 {
+		k := fmt.Sprintf("%06d", i)
+		a[k] = entry{fmt.Sprintf("%0600d", i), 1}
+		b[k] = a[k]
+		if i%10 == 0 {
+			b[k] = entry{fmt.Sprintf("%0600d", -i-1), 1} // as long as before
+		}
+	}
+	ta, tb := build(t, near, a), build(t, far, b)
+	read, gets := far.Stats().ChunksRead, farMap.gets.Load()
+	checkDiff(t, ta, tb, a, b)
+	read, gets = far.Stats().ChunksRead-read, farMap.gets.Load()-gets
+	t.Logf("%d chunks in %d gets", read, gets)
+	if gets > 5 || read > 700 {
+		t.Error("more is read than differs, or in small pieces")
+	}
+}

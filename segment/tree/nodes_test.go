@@ -155,6 +155,15 @@ func TestForgedParentsAreRefused(t *testing.T) {
 			id := put(encodeValue([]byte(big)))
 			return encodeNode(0, []item{{key: []byte("c"), ref: true, id: id, size: MaxInline + 2, count: 1}})
 		},
+		"overlap under two parents": func(put func([]byte) chunk.ID) []byte {
+			over := func(leaf []item) item {
+				last := leaf[len(leaf)-1].key
+				low := item{key: last, ref: true, id: put(encodeNode(0, leaf)), count: 2, weight: 2}
+				low.id = put(encodeNode(1, []item{low}))
+				return low
+			}
+			return encodeNode(2, []item{over(leaf("a", "b")), over(leaf("b", "c"))})
+		},
 		"no tree at all": func(func([]byte) chunk.ID) []byte { return []byte("hello") },
 	} {
 		s, ms := newStore(nil)
@@ -164,7 +173,7 @@ func TestForgedParentsAreRefused(t *testing.T) {
 			return c.ID()
 		}
 		tr := New(s, testSalt, put(forge(put)))
-		if err := scan(t, tr); !errors.Is(err, ErrInvalid) {
+		if _, err := readAll(t.Context(), tr); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: a scan says %v", name, err)
 		}
 		near, _ := newStore(nil)
@@ -177,15 +186,54 @@ func TestForgedParentsAreRefused(t *testing.T) {
 	}
 }
 
-func scan(t *testing.T, tr Tree) error {
-	c := tr.Cursor()
-	err := c.Seek(t.Context(), nil)
-	for err == nil && c.Valid() {
-		if _, err = c.Value(t.Context()); err == nil {
-			err = c.Next(t.Context())
+// TestSharedNodesUnderForgedEntriesAreRefused makes a peer's root of the children that we have, and lies about them.
+func TestSharedNodesUnderForgedEntriesAreRefused(t *testing.T) {
+	near, _ := newStore(nil)
+	a := build(t, near, numbered(3000))
+	root, err := a.rootNode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, lie := range map[string]func(*item){
+		"key":    func(it *item) { it.key = append(bytes.Clone(it.key), 0) },
+		"count":  func(it *item) { it.count++ },
+		"weight": func(it *item) { it.weight++ },
+	} {
+		for at := range root.len() {
+			var items []item
+			for i := range root.len() {
+				items = append(items, root.item(i))
+			}
+			lie(&items[at])
+			far, ms := newStore(nil)
+			forged := testDomain.Make(encodeNode(root.level, items))
+			ms.m[forged.ID()] = forged.Data()
+			for i := range items {
+				data, err := near.node(t.Context(), items[i].id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ms.m[items[i].id] = data.data
+			}
+			if err := lastError(Diff(t.Context(), a, New(far, testSalt, forged.ID()))); !errors.Is(err, ErrInvalid) {
+				t.Errorf("%s of child %d: %v", name, at, err)
+			}
 		}
 	}
-	return err
+}
+
+func TestNodesRefusesWhatIsNoTree(t *testing.T) {
+	s, ms := newStore(nil)
+	leaf := testDomain.Make(encodeNode(0, []item{{key: []byte("a"), count: 1}}))
+	root := testDomain.Make(encodeNode(2, []item{{key: []byte("a"), ref: true, id: leaf.ID(), count: 1}}))
+	ms.m[leaf.ID()], ms.m[root.ID()] = leaf.Data(), root.Data()
+	var last error
+	for _, err := range New(s, testSalt, root.ID()).Nodes(t.Context(), nil) {
+		last = err
+	}
+	if !errors.Is(last, ErrInvalid) {
+		t.Error(last)
+	}
 }
 
 func lastError(diff func(func(Change, error) bool)) (last error) {

@@ -175,6 +175,9 @@ func (r *rewrite) write(ctx context.Context) error {
 		same := bytes.Equal(r.gone.key, it.key)
 		if same && r.gone.id == it.id {
 			r.gone = nil
+			if r.nodes == nil { // no node lists the old root yet, and others may come behind it
+				return r.tell(ctx, it.key, &it)
+			}
 			return nil
 		}
 		if same {

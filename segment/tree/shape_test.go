@@ -116,7 +116,7 @@ func TestCraftedKeysStayWithinBounds(t *testing.T) {
 	for name, m := range map[string]model{
 		"no boundary at all":       attack(6000, func(h uint64) bool { return h&low != 0 && h>>6&low != 0 && h>>12&low != 0 }),
 		"only boundaries":          attack(3000, func(h uint64) bool { return h&low == 0 }),
-		"boundaries on two levels": attack(300, func(h uint64) bool { return h&low == 0 && h>>6&low == 0 }),
+		"boundaries on two levels": attack(100, func(h uint64) bool { return h&low == 0 && h>>6&low == 0 }),
 		"boundaries above only":    attack(3000, func(h uint64) bool { return h&low != 0 && h>>6&low == 0 }),
 		"one key":                  {"k": {"v", 1}},
 		"the empty key":            {"": {"v", 1}, "a": {"", 2}},
@@ -338,6 +338,78 @@ func TestShapeIsThatOfTheFormat(t *testing.T) {
 		m := attack(2+10*i, func(h uint64) bool { return h>>(6*(i%3))&63 == 0 || i > 20 && h&63 != 0 })
 		if build(t, s, m).Root() != reference(m) {
 			t.Errorf("crafted keys %d: another root", i)
+		}
+	}
+}
+
+// TestSmallStepsOverBoundaries changes a few keys at a time of a map whose keys are mostly boundaries, of several levels: nodes appear, vanish and
+// get neighbours at every step, the root and the ends of the tree most of all.
+func TestSmallStepsOverBoundaries(t *testing.T) {
+	r := newRandom(t)
+	s, _ := newStore(NewCache(16 << 20))
+	var pool []string
+	for _, bits := range []uint64{0, 63, 63 << 6, 63 << 12, 63<<6 | 63} {
+		pool = append(pool, slices.Collect(maps.Keys(attack(60, func(h uint64) bool { return h&bits == 0 })))...)
+	}
+	slices.Sort(pool)
+	pool = slices.Compact(pool)
+	for round := range 60 {
+		m, tr := model{}, New(s, testSalt, chunk.ID{})
+		for i := 0; i < 60; i++ {
+			from, n := i, 1+r.IntN(3)
+			if round%3 > 0 { // else ascending, one behind the other
+				from = r.IntN(len(pool) - n)
+			}
+			var edits []Edit
+			for _, k := range pool[from : from+n] {
+				e := Edit{Key: []byte(k), Delete: round%3 == 2 && r.IntN(2) == 0}
+				if m[k] = (entry{}); e.Delete {
+					delete(m, k)
+				}
+				edits = append(edits, e)
+			}
+			var err error
+			if tr, err = tr.Apply(t.Context(), seqOf(edits)); err != nil || tr.Root() != reference(m) {
+				t.Fatalf("round %d, step %d: another root of %d entries, %v", round, i, len(m), err)
+			}
+		}
+	}
+}
+
+// A leaf that ends by its last key and is the whole tree stays as it is when a key is added behind it, and gets a level above.
+func TestAnOldRootThatStaysIsListedAboveIt(t *testing.T) {
+	s, _ := newStore(nil)
+	for salt := range 300 {
+		tr := New(s, [16]byte{byte(salt), byte(salt >> 8)}, chunk.ID{})
+		for i, key := range []string{"e", "k"} {
+			var err error
+			if tr, err = tr.Apply(t.Context(), seqOf([]Edit{{Key: []byte(key), Value: []byte("v")}})); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := tr.Len(t.Context()); err != nil || n != int64(i+1) {
+				t.Fatalf("salt %d: %d entries after %q, %v", salt, n, key, err)
+			}
+		}
+	}
+}
+
+func TestShrinkingTreeLosesItsLevels(t *testing.T) {
+	r := newRandom(t)
+	s, _ := newStore(NewCache(16 << 20))
+	m := numbered(20_000)
+	tr := build(t, s, m)
+	for len(m) > 0 {
+		keys := slices.Sorted(maps.Keys(m))
+		n := len(keys)/2 + 1
+		from := r.IntN(len(keys) - n + 1)
+		var edits []Edit
+		for _, k := range keys[from : from+n] {
+			edits = append(edits, Edit{Key: []byte(k), Delete: true})
+			delete(m, k)
+		}
+		var err error
+		if tr, err = tr.Apply(t.Context(), seqOf(edits)); err != nil || tr.Root() != reference(m) {
+			t.Fatalf("%d entries left: another root, %v", len(m), err)
 		}
 	}
 }

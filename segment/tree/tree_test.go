@@ -21,12 +21,13 @@ type mapStore struct {
 	m                  map[chunk.ID][]byte
 	domain             chunk.Domain
 	gets, puts, chunks atomic.Int64
-	largest            int // ids of one Get
+	largest, longest   int // ids and bytes of one Get
 }
 
 func (s *mapStore) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
 	s.gets.Add(1)
 	seen := map[chunk.ID]bool{}
+	size := 0
 	for _, id := range ids {
 		if seen[id] {
 			continue
@@ -34,7 +35,8 @@ func (s *mapStore) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chu
 		seen[id] = true
 		s.mu.Lock()
 		b, ok := s.m[id]
-		s.largest = max(s.largest, len(ids))
+		size += len(b)
+		s.largest, s.longest = max(s.largest, len(ids)), max(s.longest, size)
 		s.mu.Unlock()
 		if !ok {
 			return fmt.Errorf("%v: %w", id, chunk.ErrNotFound)
@@ -113,39 +115,44 @@ func build(t testing.TB, s *Store, m model) Tree {
 	return tr
 }
 
-// content reads the whole tree and checks its totals on the way.
+// content is all that the tree holds.
 func content(t testing.TB, tr Tree) model {
 	t.Helper()
-	m := model{}
-	c := tr.Cursor()
-	if err := c.Seek(t.Context(), nil); err != nil {
+	m, err := readAll(t.Context(), tr)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return m
+}
+
+// readAll scans the whole tree and checks its order and totals on the way.
+func readAll(ctx context.Context, tr Tree) (model, error) {
+	m := model{}
+	c := tr.Cursor()
 	var prev []byte
 	var weight int64
-	for c.Valid() {
-		if len(m) > 0 && bytes.Compare(c.Key(), prev) <= 0 {
-			t.Fatalf("key %q after %q", c.Key(), prev)
-		}
-		v, err := c.Value(t.Context())
+	for err := c.Seek(ctx, nil); err != nil || c.Valid(); err = c.Next(ctx) {
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
+		}
+		if len(m) > 0 && bytes.Compare(c.Key(), prev) <= 0 {
+			return nil, fmt.Errorf("key %q after %q", c.Key(), prev)
+		}
+		v, err := c.Value(ctx)
+		if err != nil {
+			return nil, err
 		}
 		m[string(c.Key())] = entry{string(v), c.Weight()}
 		prev, weight = c.Key(), weight+c.Weight()
-		if err := c.Next(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 	}
-	n, err := tr.Len(t.Context())
+	n, err := tr.Len(ctx)
 	if err != nil || n != int64(len(m)) {
-		t.Fatalf("Len %d, %v; want %d", n, err, len(m))
+		return nil, fmt.Errorf("length %d (%w), want %d", n, err, len(m))
 	}
-	w, err := tr.Weight(t.Context())
-	if err != nil || w != weight {
-		t.Fatalf("Weight %d, %v; want %d", w, err, weight)
+	if w, err := tr.Weight(ctx); err != nil || w != weight {
+		return nil, fmt.Errorf("weight %d (%w), want %d", w, err, weight)
 	}
-	return m
+	return m, nil
 }
 
 // random makes keys of several kinds, some values beyond MaxInline.
