@@ -208,10 +208,14 @@ func BenchmarkCutAndName(b *testing.B) {
 	data := noise(1, 64<<20)
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		start := 0
-		for _, end := range cutAll(Default(), data, len(data)) {
-			testDomain.Make(data[start:end])
-			start = end
+		cutter := NewCutter(Default())
+		for rest := data; len(rest) > 0; {
+			n := cutter.Next(rest)
+			if n == 0 {
+				n = len(rest)
+			}
+			testDomain.Make(rest[:n])
+			rest = rest[n:]
 		}
 	}
 }
