@@ -85,9 +85,7 @@ func putMessage[T ~[]byte | ~string](b []byte, num protowire.Number, v T) []byte
 // appendVector writes each origin, in order, with its number.
 func appendVector(b []byte, c segment.Vector) []byte {
 	for _, o := range c.Origins() {
-		b = binary.BigEndian.AppendUint64(b, uint64(o.Segment))
-		b = binary.AppendUvarint(b, uint64(o.Inc))
-		b = binary.AppendUvarint(b, c[o])
+		b = appendDot(b, segment.Dot{Origin: o, N: c[o]})
 	}
 	return b
 }
@@ -95,20 +93,43 @@ func appendVector(b []byte, c segment.Vector) []byte {
 func parseVector(b []byte) (segment.Vector, error) {
 	c := segment.Vector{}
 	for len(b) > 0 {
-		if len(b) < 8 {
-			return nil, ErrMalformed
+		d, rest, err := takeDot(b)
+		if err != nil {
+			return nil, err
 		}
-		o := segment.Origin{Segment: segment.ID(binary.BigEndian.Uint64(b))}
-		inc, n := binary.Uvarint(b[8:])
-		if n <= 0 || inc > 1<<32-1 {
-			return nil, ErrMalformed
-		}
-		o.Inc, b = uint32(inc), b[8+n:]
-		v, n := binary.Uvarint(b)
-		if n <= 0 {
-			return nil, ErrMalformed
-		}
-		c[o], b = v, b[n:]
+		c[d.Origin], b = d.N, rest
 	}
 	return c, nil
+}
+
+// appendDot writes the segment in 8 bytes, then life and number as varints.
+func appendDot(b []byte, d segment.Dot) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(d.Segment))
+	b = binary.AppendUvarint(b, uint64(d.Inc))
+	return binary.AppendUvarint(b, d.N)
+}
+
+func takeDot(b []byte) (d segment.Dot, rest []byte, err error) {
+	if len(b) < 8 {
+		return d, nil, ErrMalformed
+	}
+	d.Segment = segment.ID(binary.BigEndian.Uint64(b))
+	b = b[8:]
+	inc, n := binary.Uvarint(b)
+	if n <= 0 || inc > 1<<32-1 {
+		return d, nil, ErrMalformed
+	}
+	d.Inc, b = uint32(inc), b[n:]
+	if d.N, n = binary.Uvarint(b); n <= 0 {
+		return d, nil, ErrMalformed
+	}
+	return d, b[n:], nil
+}
+
+func parseDot(b []byte) (segment.Dot, error) {
+	d, rest, err := takeDot(b)
+	if err == nil && len(rest) > 0 {
+		err = ErrMalformed
+	}
+	return d, err
 }

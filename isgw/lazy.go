@@ -1,0 +1,197 @@
+package isgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/segment"
+)
+
+// LazyConfig says how to read what is elsewhere. Zero limits stand for the defaults.
+type LazyConfig struct {
+	// Chunks is where the segment keeps its chunks, those that are fetched too.
+	Chunks chunk.Opener
+	// Timeout is how long a read waits without anything coming in. Default: 10 s.
+	Timeout time.Duration
+	// Parallel bounds the fetches under way. Default: 32.
+	Parallel int
+	// Memory bounds the bytes of fetched chunks that wait for their readers; beyond it they are read again from Chunks. Default: 64 MiB.
+	Memory int64
+	Logger *slog.Logger
+}
+
+// Lazy makes stores that ask the segment's peers for what is not here. It has no peers until [Links] are opened with it, and none after they
+// are closed; it then serves what is here. It is safe for concurrent use.
+type Lazy struct {
+	cfg   LazyConfig
+	slots chan struct{} // one for each fetch under way
+
+	mu      sync.Mutex
+	links   *Links // nil without
+	flights map[chunk.ID]*flight
+	work    sync.WaitGroup
+	ctx     context.Context // of the links
+	stop    context.CancelFunc
+
+	waiting  atomic.Int64 // bytes that wait for their readers
+	counters lazyCounters
+}
+
+type lazyCounters struct {
+	lost, refused, timeouts atomic.Uint64
+}
+
+// NewLazy makes a Lazy without peers.
+func NewLazy(c LazyConfig) *Lazy {
+	if c.Timeout == 0 {
+		c.Timeout = 10 * time.Second
+	}
+	if c.Parallel == 0 {
+		c.Parallel = 32
+	}
+	if c.Memory == 0 {
+		c.Memory = 64 << 20
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Lazy{cfg: c, slots: make(chan struct{}, c.Parallel), flights: map[chunk.ID]*flight{}}
+}
+
+// attach gives the peers to ask; with nil it ends what is under way, and waits for it.
+func (l *Lazy) attach(links *Links) {
+	l.mu.Lock()
+	if l.stop != nil {
+		l.stop()
+	}
+	l.links, l.ctx, l.stop = links, nil, nil
+	if links != nil {
+		l.ctx, l.stop = context.WithCancel(links.ctx)
+	}
+	l.mu.Unlock()
+	if links == nil {
+		l.work.Wait()
+	}
+}
+
+// Store is the store that payload is read from on behalf of a version, as segment.Config.Read wants it. What is missing or damaged here is
+// asked of the peers, verified, kept, and then yielded. Where none can be asked, or none has it, Get fails with chunk.ErrUnavailable: a
+// version names it, so it exists or is lost, which is never absence. Put and Missing are those of the durable store.
+func (l *Lazy) Store(d chunk.Domain, r segment.Reading) chunk.Store {
+	return &lazyStore{Store: l.cfg.Chunks.Open(d, chunk.Data), l: l, domain: d, reading: r}
+}
+
+type lazyStore struct {
+	chunk.Store // what is here
+	l           *Lazy
+	domain      chunk.Domain
+	reading     segment.Reading
+}
+
+// maxAsk bounds the chunks of one request for a reader, and so the memory it takes.
+const maxAsk = 64
+
+func (s *lazyStore) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
+	here := local{yield: yield}
+	err := s.Store.Get(ctx, ids, here.take)
+	switch {
+	case err == nil || here.failed != nil || ctx.Err() != nil:
+		return err
+	case s.reading.Bucket == segment.BucketID{}: // no version, so nothing to show to a peer
+		return err
+	}
+	missing := here.missing(ids)
+	o := order{domain: s.domain, bucket: s.reading.Bucket, class: chunk.Cache}
+	if damaged := errors.Is(err, chunk.ErrCorrupt); damaged || s.l.full(s.reading.Bucket) {
+		o.class, o.repair = chunk.Data, damaged
+	}
+	var failure error
+	for part := range slices.Chunk(missing, maxAsk) {
+		o.groups = []group{{s.reading, part}}
+		err := s.l.fetch(ctx, o, yield)
+		var own *yieldError
+		if errors.As(err, &own) {
+			return own.err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		failure = errors.Join(failure, err)
+	}
+	return failure
+}
+
+// local notes what a Get has yielded.
+type local struct {
+	yield  func(chunk.Chunk) error
+	got    []chunk.ID
+	failed error
+}
+
+func (l *local) take(c chunk.Chunk) error {
+	l.got = append(l.got, c.ID())
+	l.failed = l.yield(c)
+	return l.failed
+}
+
+// missing are the ids that were not yielded, once each.
+func (l *local) missing(ids []chunk.ID) []chunk.ID {
+	got := make(map[chunk.ID]struct{}, len(ids))
+	for _, id := range l.got {
+		got[id] = struct{}{}
+	}
+	return slices.DeleteFunc(slices.Clone(distinct(ids)), func(id chunk.ID) bool {
+		_, ok := got[id]
+		return ok
+	})
+}
+
+// yieldError is an error of a caller's yield, which is not ours.
+type yieldError struct{ err error }
+
+func (e *yieldError) Error() string { return e.err.Error() }
+
+// full says whether a bucket's payload is to be kept durably.
+func (l *Lazy) full(id segment.BucketID) bool {
+	l.mu.Lock()
+	links := l.links
+	l.mu.Unlock()
+	if links == nil {
+		return false
+	}
+	b, err := links.seg.BucketByID(id)
+	return err == nil && b.Info().Settings.Full
+}
+
+// sessions are the peers that can be asked now, the nearest first.
+func (l *Lazy) sessions() (up []*session, why error) {
+	l.mu.Lock()
+	links := l.links
+	l.mu.Unlock()
+	if links == nil {
+		return nil, errors.New("there are no links")
+	}
+	var down []error
+	for _, k := range links.all() {
+		if s := k.session(); s != nil {
+			up = append(up, s)
+		} else {
+			down = append(down, k.whyDown())
+		}
+	}
+	slices.SortStableFunc(up, func(a, b *session) int { return int(a.roundTrip() - b.roundTrip()) })
+	return up, errors.Join(down...)
+}
+
+func (k *link) whyDown() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return fmt.Errorf("the link to %s is %s: %s", k.to.Name, k.state, k.why)
+}

@@ -1,0 +1,159 @@
+package isgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/edgefs/edgefs/isgw/wire"
+	"github.com/edgefs/edgefs/segment"
+)
+
+const (
+	receiveRetry = time.Second
+	clockRetry   = time.Second
+)
+
+// errResync says that the feed cannot serve: every bucket is compared, and synced where the peer has seen more.
+var errResync = errors.New("the feed cannot go on from here")
+
+// receive takes the peer's feed in, and syncs where the feed cannot serve, until the session ends.
+func (s *session) receive(ctx context.Context) error {
+	cursor, ok := s.k.l.seg.Cursor(s.k.id)
+	for ctx.Err() == nil {
+		var err error
+		if !ok {
+			cursor, err = s.resync(ctx)
+		}
+		if err == nil {
+			ok = true
+			err = s.follow(ctx, &cursor)
+		}
+		s.k.receiving(err)
+		switch {
+		case errors.Is(err, wire.ErrMalformed):
+			return err
+		case errors.Is(err, errResync):
+			ok = false
+		case errors.Is(err, segment.ErrClockAhead):
+			wait(ctx, clockRetry)
+		case err != nil && ctx.Err() == nil:
+			s.k.trouble(fmt.Errorf("receive: %w", err))
+			wait(ctx, receiveRetry)
+		}
+	}
+	return nil
+}
+
+// trouble keeps an error that did not end the session.
+func (k *link) trouble(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ctx.Err() == nil && k.current != nil && k.current.conn.Context().Err() == nil {
+		k.l.log.Warn("link", "peer", k.to.Name, "error", err)
+	}
+	k.last = err
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// follow receives the feed from the cursor on, and moves it, until an error.
+func (s *session) follow(ctx context.Context, cursor *segment.Cursor) error {
+	x, done, err := s.ask(ctx, &wire.Request{Subscribe: &wire.Subscribe{From: *cursor}}, feedBytes)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var start wire.Start
+	if err := x.in.Read(&start, wire.MaxControl); err != nil {
+		return err
+	}
+	if start.Resync || start.Inc != cursor.Inc {
+		return errResync
+	}
+	z, err := newDecompressor(x.in.Rest())
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	in := wire.NewReader(z)
+	for {
+		var b wire.Batch
+		if err := in.Read(&b, wire.MaxBatch); err != nil {
+			return unexpected(err)
+		}
+		if b.End {
+			return errResync
+		}
+		if err := s.take(ctx, b.Items, segment.Cursor{Inc: cursor.Inc, Pos: b.Next}); err != nil {
+			return err
+		}
+		cursor.Pos = b.Next
+		s.k.receiving(nil)
+		if err := x.out.Write(&wire.Ack{Pos: b.Next}); err != nil {
+			return err
+		}
+	}
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// take applies a batch. What is in doubt is synced; the feed is not read meanwhile.
+func (s *session) take(ctx context.Context, items []segment.FeedItem, next segment.Cursor) error {
+	for _, i := range items {
+		// Before they are applied here, lest they are sent back.
+		if i.Mark != nil {
+			s.knowsAll(i.Bucket, i.Mark)
+		} else {
+			s.knows(i.Bucket, i.Dot)
+		}
+	}
+	var last segment.BucketID
+	for {
+		items = s.healthy(items)
+		done, err := s.k.l.seg.Receive(ctx, s.k.id, items, next)
+		s.k.traffic.records.Add(uint64(done))
+		var doubt *segment.DoubtError
+		if !errors.As(err, &doubt) {
+			return err
+		}
+		if done == 0 && doubt.Bucket == last {
+			return fmt.Errorf("bucket %v is in doubt after a sync: %w", doubt.Bucket, errResync)
+		}
+		if err := s.sync(ctx, doubt.Bucket); err != nil {
+			return err
+		}
+		items, last = items[done:], doubt.Bucket
+	}
+}
+
+// healthy leaves out the buckets that are in quarantine.
+func (s *session) healthy(items []segment.FeedItem) []segment.FeedItem {
+	var out []segment.FeedItem
+	for i, item := range items {
+		switch sick := s.k.isSick(item.Bucket); {
+		case sick && out == nil:
+			out = append(make([]segment.FeedItem, 0, len(items)), items[:i]...)
+		case !sick && out != nil:
+			out = append(out, item)
+		}
+	}
+	if out == nil {
+		return items
+	}
+	return out
+}

@@ -1,0 +1,335 @@
+package isgw
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/isgw/wire"
+	"github.com/edgefs/edgefs/segment"
+	"github.com/edgefs/edgefs/segment/tree"
+)
+
+// resync compares what the peer has seen of every bucket with what this segment has, syncs what it lacks, and returns where the feed goes on.
+func (s *session) resync(ctx context.Context) (segment.Cursor, error) {
+	survey, err := s.survey(ctx)
+	if err != nil {
+		return segment.Cursor{}, fmt.Errorf("survey: %w", err)
+	}
+	for _, id := range inOrder(survey.Seen) {
+		s.knowsAll(id, survey.Seen[id])
+		if s.k.l.seg.LinkedBuckets()[id].Covers(survey.Seen[id]) && id != segment.FederationBucket {
+			continue
+		}
+		err := s.sync(ctx, id)
+		if errors.Is(err, segment.ErrNoSuchBucket) { // deleted meanwhile, here or there
+			continue
+		}
+		if err != nil {
+			return segment.Cursor{}, err
+		}
+	}
+	c := segment.Cursor{Inc: survey.Inc, Pos: survey.Pos}
+	return c, s.k.l.seg.SetCursor(ctx, s.k.id, c)
+}
+
+// inOrder are the buckets with the federation's first: it says what the others are.
+func inOrder(b wire.Buckets) []segment.BucketID {
+	ids := slices.SortedFunc(maps.Keys(b), func(a, b segment.BucketID) int { return bytes.Compare(a[:], b[:]) })
+	if i := slices.Index(ids, segment.FederationBucket); i > 0 {
+		ids = slices.Insert(slices.Delete(ids, i, i+1), 0, segment.FederationBucket)
+	}
+	return ids
+}
+
+func (s *session) survey(ctx context.Context) (*wire.Survey, error) {
+	x, done, err := s.ask(ctx, &wire.Request{Survey: true}, syncBytes)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	m := new(wire.Survey)
+	return m, x.in.Read(m, wire.MaxControl)
+}
+
+func (s *session) serveSurvey(ctx context.Context, x exchange) error {
+	seg := s.k.l.seg
+	m := &wire.Survey{Inc: seg.Origin().Inc, Pos: seg.LogEnd()}
+	// The log's end may be durable and not yet applied. A step of our own behind it, when it is applied, says that all before is.
+	if err := seg.SetCursor(ctx, seg.ID(), segment.Cursor{Inc: m.Inc, Pos: m.Pos}); err != nil {
+		return err
+	}
+	m.Seen = wire.Buckets(seg.LinkedBuckets())
+	return errors.Join(x.out.Write(m), x.stream.CloseWrite())
+}
+
+// sync takes the peer's state of one bucket in. A bucket in quarantine is noted, and is no error.
+func (s *session) sync(ctx context.Context, id segment.BucketID) error {
+	x, done, err := s.ask(ctx, &wire.Request{Sync: &wire.Sync{Bucket: id}}, syncBytes)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var offer wire.Offer
+	if err := x.in.Read(&offer, wire.MaxControl); err != nil {
+		return fmt.Errorf("sync bucket %v: %w", id, unexpected(err))
+	}
+	if offer.Status != wire.OK {
+		return fmt.Errorf("sync bucket %v: the peer does not offer it: %w", id, segment.ErrNoSuchBucket)
+	}
+	z, err := newDecompressor(x.in.Rest())
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	r := &remoteTree{x: x, in: wire.NewReader(z), domain: s.k.l.seg.Domain()}
+	r.turn = sync.NewCond(&r.mu)
+	err = s.k.l.seg.Adopt(ctx, s.k.id, id, offer.Offer, r)
+	if errors.Is(err, segment.ErrQuarantine) {
+		s.k.sicken(id, err)
+		return nil
+	}
+	if err == nil {
+		s.k.traffic.syncs.Add(1)
+		s.knowsAll(id, offer.Seen)
+	}
+	return err
+}
+
+// remoteTree reads nodes of the offered tree from the peer. Requests of several callers are under way at once; answers come in their order.
+type remoteTree struct {
+	x      exchange
+	in     *wire.Reader
+	domain chunk.Domain
+
+	sending sync.Mutex
+	mu      sync.Mutex
+	turn    *sync.Cond
+	asked   int   // requests sent
+	served  int   // answers read
+	broken  error // the stream cannot be used any more
+}
+
+var _ chunk.Store = (*remoteTree)(nil)
+
+var errReadOnly = errors.New("a peer's tree is read only")
+
+func (r *remoteTree) Put(context.Context, []chunk.Chunk) error { return errReadOnly }
+
+func (r *remoteTree) Missing(context.Context, []chunk.ID) ([]chunk.ID, error) {
+	return nil, errReadOnly
+}
+
+func (r *remoteTree) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
+	ids = distinct(ids)
+	for part := range slices.Chunk(ids, wire.MaxWant) {
+		if err := r.get(ctx, part, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func distinct(ids []chunk.ID) []chunk.ID {
+	if len(ids) < 2 {
+		return ids
+	}
+	seen := make(map[chunk.ID]struct{}, len(ids))
+	out := make([]chunk.ID, 0, len(ids))
+	for _, id := range ids {
+		if _, ok := seen[id]; !ok {
+			seen[id] = struct{}{}
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+func (r *remoteTree) get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
+	turn, err := r.send(ids)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	for r.served != turn && r.broken == nil {
+		r.turn.Wait()
+	}
+	err = r.broken
+	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	// An answer is read to its end, whatever becomes of it: others wait behind it.
+	status, failed, err := r.receive(ctx, ids, yield)
+	r.mu.Lock()
+	r.served++
+	if err != nil {
+		r.broken = fmt.Errorf("read a peer's tree: %w: %w", err, chunk.ErrUnavailable)
+		failed = r.broken
+	}
+	r.turn.Broadcast()
+	r.mu.Unlock()
+	switch {
+	case failed != nil:
+		return failed
+	case status == wire.NotFound:
+		return chunk.ErrNotFound
+	case status != wire.OK:
+		return fmt.Errorf("the peer refuses nodes of its tree: %w", chunk.ErrUnavailable)
+	}
+	return nil
+}
+
+func (r *remoteTree) send(ids []chunk.ID) (turn int, err error) {
+	r.sending.Lock()
+	defer r.sending.Unlock()
+	if err := r.x.out.Write(&wire.Want{IDs: ids}); err != nil {
+		return 0, fmt.Errorf("ask for a peer's tree: %w: %w", err, chunk.ErrUnavailable)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked++
+	return r.asked - 1, nil
+}
+
+// receive reads one answer. failed is the caller's own trouble with it; err that of the stream.
+func (r *remoteTree) receive(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) (status wire.Status, failed, err error) {
+	for {
+		var m wire.Nodes
+		if err := r.in.Read(&m, wire.MaxNodes); err != nil {
+			return 0, nil, unexpected(err)
+		}
+		for _, p := range m.Pieces {
+			if failed = errors.Join(failed, ctx.Err()); failed != nil {
+				break
+			}
+			if p.Index >= len(ids) {
+				return 0, nil, wire.ErrMalformed
+			}
+			c, err := r.domain.Verify(ids[p.Index], p.Data)
+			if err != nil {
+				return 0, nil, err
+			}
+			failed = yield(c)
+		}
+		if m.End {
+			return m.Status, failed, nil
+		}
+	}
+}
+
+// serveSync offers a bucket and serves the nodes of its tree. What it serves is remembered by the ids that it names: nothing else can be
+// asked for.
+func (s *session) serveSync(ctx context.Context, x exchange, id segment.BucketID) error {
+	offer, err := s.k.l.seg.Offer(ctx, id)
+	if err != nil {
+		return errors.Join(err, x.out.Write(&wire.Offer{Status: wire.Refused}), x.stream.CloseWrite())
+	}
+	if err := x.out.Write(&wire.Offer{Offer: offer}); err != nil {
+		return err
+	}
+	z, err := newCompressor(x.stream)
+	if err != nil {
+		return err
+	}
+	t := &offeredTree{seg: s.k.l.seg, root: offer.Root, granted: map[chunk.ID]struct{}{offer.Root: {}}, out: wire.NewWriter(z), flush: z.Flush}
+	for {
+		var w wire.Want
+		if err := x.in.Read(&w, wire.MaxControl); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return errors.Join(err, z.Close(), x.stream.CloseWrite())
+		}
+		if err := t.serve(ctx, w.IDs); err != nil {
+			return err
+		}
+	}
+}
+
+// maxGranted bounds the memory of one sync, to the nodes of a tree of some hundred million keys.
+const maxGranted = 4 << 20
+
+// offeredTree is what one sync stream may read.
+type offeredTree struct {
+	seg     *segment.Segment
+	root    chunk.ID
+	granted map[chunk.ID]struct{}
+	out     *wire.Writer
+	flush   func() error
+}
+
+func (t *offeredTree) serve(ctx context.Context, ids []chunk.ID) error {
+	index := make(map[chunk.ID]int, len(ids))
+	for i, id := range ids {
+		if _, ok := t.granted[id]; !ok {
+			return t.end(&wire.Nodes{End: true, Status: wire.Refused})
+		}
+		index[id] = i
+	}
+	m, size := new(wire.Nodes), 0
+	err := t.seg.ReadMeta(ctx, ids, func(c chunk.Chunk) error {
+		if err := t.grant(c); err != nil {
+			return err
+		}
+		m.Pieces = append(m.Pieces, wire.Piece{Index: index[c.ID()], Data: bytes.Clone(c.Data())})
+		if size += c.Size(); size < batchBytes {
+			return nil
+		}
+		full := m
+		m, size = new(wire.Nodes), 0
+		return t.out.Write(full)
+	})
+	m.End = true
+	switch {
+	case errors.Is(err, chunk.ErrNotFound), errors.Is(err, chunk.ErrCorrupt):
+		m.Status = wire.NotFound
+	case err != nil:
+		return err
+	}
+	return t.end(m)
+}
+
+func (t *offeredTree) end(m *wire.Nodes) error {
+	if err := t.out.Write(m); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
+// grant lets the peer ask for what a chunk of the tree names.
+func (t *offeredTree) grant(c chunk.Chunk) error {
+	children, err := children(c, c.ID() == t.root)
+	if err != nil {
+		return err
+	}
+	for _, id := range children {
+		t.granted[id] = struct{}{}
+	}
+	if len(t.granted) > maxGranted {
+		return fmt.Errorf("%d nodes in one sync: %w", len(t.granted), wire.ErrMalformed)
+	}
+	return nil
+}
+
+// children are the ids that a chunk of an offered state names: a root names two trees, a node nodes and values.
+func children(c chunk.Chunk, root bool) ([]chunk.ID, error) {
+	if !root {
+		return tree.Children(c.Data())
+	}
+	const heads, history = 2, 3 // docs/format/bucket.md
+	var ids []chunk.ID
+	err := wire.Fields(c.Data(), func(f wire.Field) error {
+		if f.Is(heads, chunk.IDSize) || f.Is(history, chunk.IDSize) {
+			ids = append(ids, chunk.ID(f.Bytes))
+		}
+		return nil
+	})
+	return ids, err
+}

@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/segment"
+)
+
+// Bounds of one fetch.
+const (
+	MaxGroups = 1024
+	MaxPath   = 16
+)
+
+// Fetch asks for payload on behalf of versions of one bucket. [Fetched] messages answer.
+type Fetch struct {
+	Bucket segment.BucketID
+	Groups []Group
+}
+
+// Group is chunks that one version reaches, with the nodes above them (as segment.Reading).
+type Group struct {
+	Key     string
+	Version segment.VersionID
+	Path    []chunk.ID
+	IDs     []chunk.ID
+}
+
+const (
+	fetchFieldBucket = 1
+	fetchFieldGroup  = 2
+
+	groupFieldKey     = 1
+	groupFieldVersion = 2
+	groupFieldPath    = 3
+	groupFieldIDs     = 4
+)
+
+func (m *Fetch) append(b []byte) []byte {
+	b = PutBytes(b, fetchFieldBucket, m.Bucket[:])
+	for i := range m.Groups {
+		b = putMessage(b, fetchFieldGroup, m.Groups[i].append(nil))
+	}
+	return b
+}
+
+func (g *Group) append(b []byte) []byte {
+	b = PutBytes(b, groupFieldKey, g.Key)
+	b = PutBytes(b, groupFieldVersion, g.Version.String())
+	b = PutBytes(b, groupFieldPath, appendIDs(nil, g.Path))
+	return PutBytes(b, groupFieldIDs, appendIDs(nil, g.IDs))
+}
+
+func (m *Fetch) parse(b []byte) error {
+	ids := 0
+	return Fields(b, func(f Field) error {
+		if f.Num != fetchFieldGroup {
+			return takeBucket(&m.Bucket, f, fetchFieldBucket)
+		}
+		var g Group
+		if err := g.parse(f.Bytes); err != nil {
+			return err
+		}
+		if ids += len(g.IDs); ids > MaxWant || len(m.Groups) >= MaxGroups {
+			return ErrMalformed
+		}
+		m.Groups = append(m.Groups, g)
+		return nil
+	})
+}
+
+func (g *Group) parse(b []byte) error {
+	return Fields(b, func(f Field) (err error) {
+		switch f.Num {
+		case groupFieldKey:
+			g.Key = string(f.Bytes)
+		case groupFieldVersion:
+			if g.Version, err = segment.ParseVersionID(string(f.Bytes)); err != nil {
+				return ErrMalformed
+			}
+		case groupFieldPath:
+			if g.Path, err = parseIDs(f.Bytes); len(g.Path) > MaxPath {
+				return ErrMalformed
+			}
+		case groupFieldIDs:
+			g.IDs, err = parseIDs(f.Bytes)
+		}
+		return err
+	})
+}
+
+// Fetched brings chunks, and says of each group how it ended; a group's chunks come before its end, groups in any order.
+type Fetched struct {
+	Pieces []Piece
+	Ends   []End
+}
+
+// End says how a group fared. Unless it is OK, some of its chunks did not come.
+type End struct {
+	Group  int
+	Status Status
+}
+
+// Append implements [Message].
+func (m *Fetched) Append(b []byte) []byte {
+	for _, p := range m.Pieces {
+		b = putMessage(b, 1, appendPiece(nil, p))
+	}
+	for _, e := range m.Ends {
+		b = putMessage(b, 2, PutUint(PutUint(nil, 1, uint64(e.Group)), 2, uint64(e.Status)))
+	}
+	return b
+}
+
+// Parse implements [Message]. Pieces share b.
+func (m *Fetched) Parse(b []byte) error {
+	return Fields(b, func(f Field) error {
+		switch f.Num {
+		case 1:
+			p, err := parsePiece(f.Bytes)
+			m.Pieces = append(m.Pieces, p)
+			return err
+		case 2:
+			var e End
+			err := Fields(f.Bytes, func(f Field) error {
+				switch f.Num {
+				case 1:
+					e.Group = int(min(f.Uint, 1<<30))
+				case 2:
+					e.Status = Status(f.Uint)
+				}
+				return nil
+			})
+			m.Ends = append(m.Ends, e)
+			return err
+		}
+		return nil
+	})
+}

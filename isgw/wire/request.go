@@ -1,0 +1,84 @@
+package wire
+
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/edgefs/edgefs/segment"
+)
+
+// Request is the first message of a stream, from the side that opened it: exactly one field is set. A side that knows none of the fields
+// aborts the stream.
+type Request struct {
+	Hello     *Hello     // a control stream: heartbeats follow both ways
+	Subscribe *Subscribe // a feed
+	Survey    bool       // what the peer has seen of each bucket
+	Sync      *Sync      // one bucket's tree
+	Fetch     *Fetch     // payload
+}
+
+const (
+	requestFieldHello     = 1
+	requestFieldSubscribe = 2
+	requestFieldSurvey    = 3
+	requestFieldSync      = 4
+	requestFieldFetch     = 5
+)
+
+// Append implements [Message].
+func (m *Request) Append(b []byte) []byte {
+	switch {
+	case m.Hello != nil:
+		return putMessage(b, requestFieldHello, m.Hello.Append(nil))
+	case m.Subscribe != nil:
+		return putMessage(b, requestFieldSubscribe, m.Subscribe.append(nil))
+	case m.Survey:
+		return PutUint(b, requestFieldSurvey, 1)
+	case m.Sync != nil:
+		return putMessage(b, requestFieldSync, PutBytes(nil, 1, m.Sync.Bucket[:]))
+	case m.Fetch != nil:
+		return putMessage(b, requestFieldFetch, m.Fetch.append(nil))
+	}
+	return b
+}
+
+// Parse implements [Message].
+func (m *Request) Parse(b []byte) error {
+	return Fields(b, func(f Field) error {
+		switch f.Num {
+		case requestFieldHello:
+			m.Hello = new(Hello)
+			return m.Hello.Parse(f.Bytes)
+		case requestFieldSubscribe:
+			m.Subscribe = new(Subscribe)
+			return m.Subscribe.parse(f.Bytes)
+		case requestFieldSurvey:
+			m.Survey = f.Uint != 0
+		case requestFieldSync:
+			m.Sync = new(Sync)
+			return m.Sync.parse(f.Bytes)
+		case requestFieldFetch:
+			m.Fetch = new(Fetch)
+			return m.Fetch.parse(f.Bytes)
+		}
+		return nil
+	})
+}
+
+// Sync asks for one bucket's tree: an [Offer] answers, then [Want] and [Nodes] take turns until the asking side ends the stream.
+type Sync struct{ Bucket segment.BucketID }
+
+func (m *Sync) parse(b []byte) error {
+	return Fields(b, func(f Field) error { return takeBucket(&m.Bucket, f, 1) })
+}
+
+// takeBucket sets id when the field has that number.
+func takeBucket(id *segment.BucketID, f Field, num protowire.Number) error {
+	if f.Num != num {
+		return nil
+	}
+	if len(f.Bytes) != len(id) {
+		return ErrMalformed
+	}
+	*id = segment.BucketID(f.Bytes)
+	return nil
+}
