@@ -47,6 +47,20 @@ func TestCursorSeeksAsInASortedList(t *testing.T) {
 	}
 }
 
+func TestCursorSeeksBackByOne(t *testing.T) {
+	s, _ := newStore(NewCache(64 << 20))
+	m := numbered(20_000)
+	keys := slices.Sorted(maps.Keys(m))
+	c := build(t, s, m).Cursor()
+	for i := 1; i < len(keys); i++ {
+		for _, k := range []string{keys[i], keys[i-1]} {
+			if err := c.Seek(t.Context(), []byte(k)); err != nil || !c.Valid() || string(c.Key()) != k {
+				t.Fatalf("seek %q: at %q, %v", k, c.Key(), err)
+			}
+		}
+	}
+}
+
 func TestCursorOfTheEmptyTreeIsInvalid(t *testing.T) {
 	s, ms := newStore(nil)
 	c := New(s, testSalt, chunk.ID{}).Cursor()

@@ -21,7 +21,7 @@ type diffOptions struct {
 	ahead int
 }
 
-// DiffBatch bounds the nodes of b read by one Get; 256 by default.
+// DiffBatch bounds the nodes of b read by one Get; 128 by default.
 func DiffBatch(nodes int) DiffOption { return func(o *diffOptions) { o.batch = max(nodes, 1) } }
 
 // DiffAhead bounds the batches of leaves that are read ahead of what the caller has seen, and so the memory; 4 by default.
@@ -33,7 +33,7 @@ func DiffAhead(batches int) DiffOption { return func(o *diffOptions) { o.ahead =
 // are needed. The store of b may be far: every node of b that is not in a is read once, in large batches, level by level, and the batches of
 // leaves with the referenced values that differ come ahead of the caller; what b has in common with a is read from a, if at all. An error ends the sequence.
 func Diff(ctx context.Context, a, b Tree, opts ...DiffOption) iter.Seq2[Change, error] {
-	o := diffOptions{batch: 256, ahead: 4}
+	o := diffOptions{batch: 128, ahead: 4}
 	for _, opt := range opts {
 		opt(&o)
 	}

@@ -142,10 +142,10 @@ func FuzzDecode(f *testing.F) {
 	for _, data := range goldenNodes() {
 		f.Add(data)
 	}
-	s, m := newStore(nil)
+	s, ms := newStore(nil)
 	build(f, s, numbered(200))
-	for _, data := range m.m {
-		f.Add(data)
+	for id := range ms.written {
+		f.Add(ms.data(f, id))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ids, err := Children(data)

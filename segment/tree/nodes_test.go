@@ -27,10 +27,7 @@ func TestNodesAreAllThatABuildWrote(t *testing.T) {
 	r := newRandom(t)
 	s, ms := newStore(nil)
 	tr := build(t, s, r.model(20_000, 1<<20))
-	written := map[chunk.ID]bool{}
-	for id := range ms.m {
-		written[id] = true
-	}
+	written := ms.written
 	gets := ms.gets.Load()
 	if ids := reached(t, tr, nil); !maps.Equal(ids, written) {
 		t.Errorf("%d chunks reached, %d written", len(ids), len(written))
@@ -78,7 +75,7 @@ func TestChildrenLeadToAllChunks(t *testing.T) {
 	tr := build(t, s, newRandom(t).model(5000, 1<<20))
 	got := map[chunk.ID]bool{tr.Root(): true}
 	for queue := []chunk.ID{tr.Root()}; len(queue) > 0; queue = queue[1:] {
-		ids, err := Children(ms.m[queue[0]])
+		ids, err := Children(ms.data(t, queue[0]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,8 +84,8 @@ func TestChildrenLeadToAllChunks(t *testing.T) {
 		}
 		queue = append(queue, ids...)
 	}
-	if len(got) != len(ms.m) {
-		t.Errorf("%d chunks reached of %d", len(got), len(ms.m))
+	if len(got) != len(ms.written) {
+		t.Errorf("%d chunks reached of %d", len(got), len(ms.written))
 	}
 }
 
@@ -100,11 +97,11 @@ func TestValueThatLooksLikeANodeHasNoChildren(t *testing.T) {
 	}
 	crafted := encodeNode(1, many)
 	tr := build(t, s, model{"k": {string(crafted), 1}})
-	ids, err := Children(ms.m[tr.Root()])
+	ids, err := Children(ms.data(t, tr.Root()))
 	if err != nil || len(ids) != 1 {
 		t.Fatal(ids, err)
 	}
-	if ids, err := Children(ms.m[ids[0]]); err != nil || len(ids) != 0 {
+	if ids, err := Children(ms.data(t, ids[0])); err != nil || len(ids) != 0 {
 		t.Fatal(ids, err)
 	}
 }
@@ -155,6 +152,13 @@ func TestForgedParentsAreRefused(t *testing.T) {
 			id := put(encodeValue([]byte(big)))
 			return encodeNode(0, []item{{key: []byte("c"), ref: true, id: id, size: MaxInline + 2, count: 1}})
 		},
+		"one child twice": func(put func([]byte) chunk.ID) []byte {
+			id := put(encodeNode(0, leaf("a", "b")))
+			return encodeNode(1, []item{
+				{key: []byte("b"), ref: true, id: id, count: 2, weight: 2},
+				{key: []byte("c"), ref: true, id: id, count: 2, weight: 2},
+			})
+		},
 		"overlap under two parents": func(put func([]byte) chunk.ID) []byte {
 			over := func(leaf []item) item {
 				last := leaf[len(leaf)-1].key
@@ -167,11 +171,7 @@ func TestForgedParentsAreRefused(t *testing.T) {
 		"no tree at all": func(func([]byte) chunk.ID) []byte { return []byte("hello") },
 	} {
 		s, ms := newStore(nil)
-		put := func(data []byte) chunk.ID {
-			c := testDomain.Make(bytes.Clone(data))
-			ms.m[c.ID()] = c.Data()
-			return c.ID()
-		}
+		put := func(data []byte) chunk.ID { return ms.add(t, data) }
 		tr := New(s, testSalt, put(forge(put)))
 		if _, err := readAll(t.Context(), tr); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: a scan says %v", name, err)
@@ -206,16 +206,15 @@ func TestSharedNodesUnderForgedEntriesAreRefused(t *testing.T) {
 			}
 			lie(&items[at])
 			far, ms := newStore(nil)
-			forged := testDomain.Make(encodeNode(root.level, items))
-			ms.m[forged.ID()] = forged.Data()
+			forged := ms.add(t, encodeNode(root.level, items))
 			for i := range items {
-				data, err := near.node(t.Context(), items[i].id)
+				n, err := near.node(t.Context(), items[i].id)
 				if err != nil {
 					t.Fatal(err)
 				}
-				ms.m[items[i].id] = data.data
+				ms.add(t, n.data)
 			}
-			if err := lastError(Diff(t.Context(), a, New(far, testSalt, forged.ID()))); !errors.Is(err, ErrInvalid) {
+			if err := lastError(Diff(t.Context(), a, New(far, testSalt, forged))); !errors.Is(err, ErrInvalid) {
 				t.Errorf("%s of child %d: %v", name, at, err)
 			}
 		}
@@ -224,11 +223,10 @@ func TestSharedNodesUnderForgedEntriesAreRefused(t *testing.T) {
 
 func TestNodesRefusesWhatIsNoTree(t *testing.T) {
 	s, ms := newStore(nil)
-	leaf := testDomain.Make(encodeNode(0, []item{{key: []byte("a"), count: 1}}))
-	root := testDomain.Make(encodeNode(2, []item{{key: []byte("a"), ref: true, id: leaf.ID(), count: 1}}))
-	ms.m[leaf.ID()], ms.m[root.ID()] = leaf.Data(), root.Data()
+	leaf := ms.add(t, encodeNode(0, []item{{key: []byte("a"), count: 1}}))
+	root := ms.add(t, encodeNode(2, []item{{key: []byte("a"), ref: true, id: leaf, count: 1}}))
 	var last error
-	for _, err := range New(s, testSalt, root.ID()).Nodes(t.Context(), nil) {
+	for _, err := range New(s, testSalt, root).Nodes(t.Context(), nil) {
 		last = err
 	}
 	if !errors.Is(last, ErrInvalid) {

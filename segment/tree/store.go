@@ -89,19 +89,19 @@ func (s *Store) node(ctx context.Context, id chunk.ID) (n *node, err error) {
 	return n, nil
 }
 
-// nodes reads distinct nodes at once, into a slice parallel to ids.
+// nodes reads nodes at once, into a slice parallel to ids.
 func (s *Store) nodes(ctx context.Context, ids []chunk.ID) ([]*node, error) {
-	at := make(map[chunk.ID]int, len(ids))
-	for i, id := range ids {
-		at[id] = i
-	}
-	nodes := make([]*node, len(ids))
+	read := make(map[chunk.ID]*node, len(ids))
 	err := s.fetch(ctx, ids, true, func(id chunk.ID, d decoded) (err error) {
-		nodes[at[id]], err = asNode(id, d)
+		read[id], err = asNode(id, d)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read %d tree nodes: %w", len(ids), err)
+	}
+	nodes := make([]*node, len(ids))
+	for i, id := range ids {
+		nodes[i] = read[id] // one node may be asked for twice only by a forged parent, which its reader finds out
 	}
 	return nodes, nil
 }

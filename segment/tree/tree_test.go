@@ -13,68 +13,85 @@ import (
 	"testing"
 
 	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/chunk/memory"
 )
 
-// mapStore is a chunk.Store in a map that counts its calls.
-type mapStore struct {
-	mu                 sync.Mutex
-	m                  map[chunk.ID][]byte
-	domain             chunk.Domain
-	gets, puts, chunks atomic.Int64
-	largest, longest   int // ids and bytes of one Get
+// watched is a store in memory that counts its calls and can lose chunks. What it yields it spoils afterwards, as the contract allows.
+type watched struct {
+	chunk.Store
+	gets, puts atomic.Int64
+
+	mu               sync.Mutex
+	written, lost    map[chunk.ID]bool
+	largest, longest int // ids and bytes of one Get
 }
 
-func (s *mapStore) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
+func (s *watched) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
 	s.gets.Add(1)
-	seen := map[chunk.ID]bool{}
+	s.mu.Lock()
+	there := slices.DeleteFunc(slices.Clone(ids), func(id chunk.ID) bool { return s.lost[id] })
+	s.largest = max(s.largest, len(ids))
+	s.mu.Unlock()
 	size := 0
-	for _, id := range ids {
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
-		s.mu.Lock()
-		b, ok := s.m[id]
-		size += len(b)
-		s.largest, s.longest = max(s.largest, len(ids)), max(s.longest, size)
-		s.mu.Unlock()
-		if !ok {
-			return fmt.Errorf("%v: %w", id, chunk.ErrNotFound)
-		}
-		tmp := bytes.Clone(b)
-		c, err := s.domain.Verify(id, tmp)
-		if err != nil {
-			return err
-		}
-		if err := yield(c); err != nil {
-			return err
-		}
-		clear(tmp) // bytes are valid only during yield
+	err := s.Store.Get(ctx, there, func(c chunk.Chunk) error {
+		size += c.Size()
+		spoilt := c.Clone()
+		defer clear(spoilt.Data())
+		return yield(spoilt)
+	})
+	s.mu.Lock()
+	s.longest = max(s.longest, size)
+	s.mu.Unlock()
+	if err == nil && len(there) < len(ids) {
+		return fmt.Errorf("%d chunks: %w", len(ids)-len(there), chunk.ErrNotFound)
 	}
-	return ctx.Err()
+	return err
 }
 
-func (s *mapStore) Put(ctx context.Context, chunks []chunk.Chunk) error {
+func (s *watched) Put(ctx context.Context, chunks []chunk.Chunk) error {
 	s.puts.Add(1)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, c := range chunks {
-		s.m[c.ID()] = bytes.Clone(c.Data())
+		s.written[c.ID()] = true
 	}
-	s.chunks.Add(int64(len(chunks)))
-	return ctx.Err()
+	s.mu.Unlock()
+	return s.Store.Put(ctx, chunks)
 }
 
-func (s *mapStore) Missing(context.Context, []chunk.ID) ([]chunk.ID, error) { panic("not used") }
+// add puts bytes that no tree wrote.
+func (s *watched) add(t *testing.T, data []byte) chunk.ID {
+	t.Helper()
+	c := testDomain.Make(data)
+	if err := s.Put(t.Context(), []chunk.Chunk{c}); err != nil {
+		t.Fatal(err)
+	}
+	return c.ID()
+}
+
+func (s *watched) data(t testing.TB, id chunk.ID) (data []byte) {
+	t.Helper()
+	err := s.Store.Get(t.Context(), []chunk.ID{id}, func(c chunk.Chunk) error {
+		data = c.Clone().Data()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
 
 var (
 	testSalt   = [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 	testDomain = chunk.NewDomain([32]byte{'k'})
 )
 
-func newStore(cache *Cache) (*Store, *mapStore) {
-	m := &mapStore{m: map[chunk.ID][]byte{}, domain: testDomain}
-	return NewStore(m, testDomain, cache), m
+func newStore(cache *Cache) (*Store, *watched) {
+	w := &watched{
+		Store:   memory.New().Open(testDomain, chunk.Meta),
+		written: map[chunk.ID]bool{},
+		lost:    map[chunk.ID]bool{},
+	}
+	return NewStore(w, testDomain, cache), w
 }
 
 // model is the map that a tree should be.
