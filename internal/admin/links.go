@@ -5,21 +5,45 @@ import "time"
 // LinkUp is the state of a link that works; every other state comes with a reason.
 const LinkUp = "up"
 
-// Link is the federation with one other segment, as this one sees it.
+// Link is how this segment stands with another one. Counts are since the daemon started.
 type Link struct {
-	Peer        string    `json:"peer"` // the other segment
-	Name        string    `json:"name"`
-	State       string    `json:"state"`         // up, connecting, paused ...
-	Why         string    `json:"why,omitempty"` // why it is not up
-	Since       time.Time `json:"since,omitzero"`
-	Addresses   []string  `json:"addresses,omitempty"`
-	LagSeconds  float64   `json:"lagSeconds"` // age of the oldest write of the peer that is known to be missing here
-	LagRecords  int64     `json:"lagRecords"`
-	BytesIn     int64     `json:"bytesIn"`    // since the daemon started
-	BytesOut    int64     `json:"bytesOut"`   //
-	FetchedIn   int64     `json:"fetchedIn"`  // chunks that came on demand
-	FetchedOut  int64     `json:"fetchedOut"` // chunks given on demand
-	RoundTripMS float64   `json:"roundTripMs,omitempty"`
+	Peer      string    `json:"peer"` // the other segment
+	Name      string    `json:"name"`
+	State     string    `json:"state"`         // up; connecting, cut, clock, refused, version
+	Why       string    `json:"why,omitempty"` // why it is not up
+	Since     time.Time `json:"since"`
+	LastError string    `json:"lastError,omitempty"` // also of what did not end the link
+	Addresses []string  `json:"addresses,omitempty"` // where the peer can be dialled
+	Connected string    `json:"connected,omitempty"` // the peer's address now
+	Dialed    bool      `json:"dialed"`              // by this side
+	RTT       float64   `json:"rtt"`                 // seconds to the peer and back
+	Skew      float64   `json:"skew"`                // seconds that the peer's clock is ahead
+
+	Behind Lag `json:"behind"` // what this segment lacks of the peer
+	Ahead  Lag `json:"ahead"`  // what the peer lacks of this segment
+
+	Traffic     map[string]Traffic `json:"traffic"`               // by kind: control, feed, sync, payload
+	Records     uint64             `json:"records"`               // writes taken from the peer's feed
+	Syncs       uint64             `json:"syncs"`                 // buckets synced from the peer
+	Fetches     uint64             `json:"fetches"`               // requests for payload to the peer
+	Fetched     uint64             `json:"fetched"`               // chunks that came
+	Missed      uint64             `json:"missed"`                // chunks that did not
+	Served      uint64             `json:"served"`                // chunks given to the peer
+	Repaired    uint64             `json:"repaired"`              // chunks that were damaged here and came from the peer
+	Quarantined []string           `json:"quarantined,omitempty"` // ids of buckets not received from the peer, because they contradict
+}
+
+// Lag is how far one side is behind the other.
+type Lag struct {
+	Seconds float64 `json:"seconds"`
+	Entries uint64  `json:"entries"` // of the log
+	Bytes   uint64  `json:"bytes"`   // sent and not acknowledged
+}
+
+// Traffic is bytes each way.
+type Traffic struct {
+	Sent     uint64 `json:"sent"`
+	Received uint64 `json:"received"`
 }
 
 // Links is what is linked.

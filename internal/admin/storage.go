@@ -8,7 +8,6 @@ type Storage struct {
 	FreeBytes     int64 `json:"freeBytes"`     // of its file system
 	ExposedBytes  int64 `json:"exposedBytes"`  // held by this segment and not known to be held by another; -1: not known
 	DamagedChunks int64 `json:"damagedChunks"` // damaged copies found since the daemon started
-	Repaired      int64 `json:"repaired"`      // of these, replaced by a good copy
 }
 
 // VerifyRequest asks for a check of what is held.

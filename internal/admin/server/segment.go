@@ -7,12 +7,13 @@ import (
 	"github.com/edgefs/edgefs/internal/admin"
 )
 
-// Status is the segment at this moment.
+// Status is the segment at this moment, apart from the exposed bytes, which take long to count.
 func (s *Server) Status() (admin.Status, error) {
 	st, err := s.Base()
 	if err != nil {
 		return st, err
 	}
+	st.Storage.ExposedBytes = -1
 	st.Links = s.Links.List()
 	for _, info := range s.Segment.Buckets() {
 		b, err := s.Segment.BucketByID(info.ID)
@@ -28,10 +29,18 @@ func (s *Server) Status() (admin.Status, error) {
 	return st, nil
 }
 
-func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	st, err := s.Status()
 	if err != nil {
 		return err
+	}
+	st.Storage.ExposedBytes = 0
+	for _, info := range s.Segment.Buckets() {
+		n, err := s.Exposed(r.Context(), info.ID)
+		if err != nil {
+			return err
+		}
+		st.Storage.ExposedBytes += n
 	}
 	return ok(w, st)
 }

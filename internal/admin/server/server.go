@@ -30,6 +30,7 @@ type Config struct {
 	Local       chunk.Store // what is here, cached copies too, of the segment's domain
 	Links       Links
 	Base        func() (admin.Status, error) // all of the status but what buckets and links say
+	Exposed     func(context.Context, segment.BucketID) (int64, error)
 	Health      func() admin.Health
 	Metrics     http.Handler
 	Credentials admin.Credentials

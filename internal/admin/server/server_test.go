@@ -193,7 +193,7 @@ func TestSegmentDocuments(t *testing.T) {
 	c, ctx := onSocket(t), t.Context()
 	must(c.CreateBucket(ctx, admin.NewBucket{Name: "photos"}))(t)
 	must(c.Put(ctx, "photos", admin.PutRequest{Key: "k"}, strings.NewReader("12345")))(t)
-	if s := must(c.Status(ctx))(t); s.Name != "hawaii" || s.Buckets != 1 || s.Objects != 1 || s.Bytes != 5 {
+	if s := must(c.Status(ctx))(t); s.Name != "hawaii" || s.Buckets != 1 || s.Objects != 1 || s.Bytes != 5 || s.Storage.ExposedBytes != 42 {
 		t.Errorf("status %+v", s)
 	}
 	if h := must(c.Health(ctx))(t); !h.Ready {

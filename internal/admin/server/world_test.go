@@ -101,6 +101,7 @@ func newServer(t *testing.T) *Server {
 	return New(Config{
 		Segment: seg, Local: chunks.Open(seg.Domain(), chunk.Cache), Links: noLinks{},
 		Base:        func() (admin.Status, error) { return admin.Status{Name: "hawaii", Ready: true}, nil },
+		Exposed:     func(context.Context, segment.BucketID) (int64, error) { return 42, nil },
 		Health:      func() admin.Health { return admin.Health{Live: true, Ready: true} },
 		Metrics:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "edgefs_ready 1\n") }),
 		Credentials: admin.Credentials{AccessKey: "access", SecretKey: "secret", Endpoint: "http://127.0.0.1:9000", Region: "us-east-1"},

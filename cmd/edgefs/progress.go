@@ -1,0 +1,42 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// progress shows on a terminal, and nowhere else, how far something long has come. What it shows is gone when it is done.
+type progress struct{ bar *progressbar.ProgressBar }
+
+// progress begins to show; total is in bytes, -1 when nobody knows.
+func (a *app) progress(what string, total int64) progress {
+	if a.json || !isTerminal(a.errs) {
+		return progress{progressbar.DefaultBytesSilent(total)}
+	}
+	return progress{progressbar.NewOptions64(total,
+		progressbar.OptionSetWriter(a.errs),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionShowTotalBytes(true),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetWidth(20),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionSpinnerType(14),
+		progressbar.OptionUseANSICodes(true),
+	)}
+}
+
+// reader counts what is read from r.
+func (p progress) reader(r io.Reader) io.Reader { return io.TeeReader(r, p.bar) }
+
+// at sets how far it has come.
+func (p progress) at(n int64) { _ = p.bar.Set64(n) }
+
+// describe changes what is said beside the bar.
+func (p progress) describe(what string) { p.bar.Describe(what) }
+
+// done takes it off the screen.
+func (p progress) done() { _ = p.bar.Finish() }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgefs/edgefs/internal/admin"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [BUCKET]",
+		Short: "Read everything that is here, and check it against its name",
+		Long: `Read every version whose content is here, and check each chunk against its name. What is damaged and held by another segment is
+repaired on the way. What is only at other segments is counted, not fetched.
+
+The exit status is 1 when something could not be read.`,
+		Example: `  edgefs verify
+  edgefs verify photos --json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			return a.verify(cmd, client, strings.Join(args, ""))
+		},
+	}
+}
+
+// verified is the outcome, for JSON.
+type verified struct {
+	admin.VerifyEvent
+	Faults []admin.VerifyFault `json:"faults"`
+}
+
+// maxFaults bounds the faults that JSON lists; the count is of all.
+const maxFaults = 10000
+
+func (a *app) verify(cmd *cobra.Command, client *admin.Client, bucket string) error {
+	bar := a.progress("verify", -1)
+	defer bar.done()
+	result := verified{Faults: []admin.VerifyFault{}}
+	err := client.Verify(cmd.Context(), admin.VerifyRequest{Bucket: bucket}, func(e admin.VerifyEvent) error {
+		result.VerifyEvent = e
+		bar.describe("verify " + e.Bucket)
+		bar.at(e.Bytes)
+		if f := e.Fault; f != nil {
+			if !a.json {
+				fmt.Fprintf(a.errs, "%s/%s version %s: %s\n", f.Bucket, f.Key, f.Version, f.Why)
+			}
+			if len(result.Faults) < maxFaults {
+				result.Faults = append(result.Faults, *f)
+			}
+		}
+		return nil
+	})
+	bar.done()
+	if err != nil {
+		return err
+	}
+	result.Fault = nil
+	err = a.show(result, func(w io.Writer) {
+		fmt.Fprintf(w, "%s read, %s verified\n", counted(result.Versions, "version"), bytesText(result.Bytes))
+		if result.NotHere > 0 {
+			fmt.Fprintf(w, "%s at other segments only, in whole or in part\n", counted(result.NotHere, "version"))
+		}
+		if result.Repaired > 0 {
+			fmt.Fprintf(w, "%s repaired from other segments\n", counted(result.Repaired, "damaged place"))
+		}
+		if result.BrokenOff != "" {
+			fmt.Fprintf(w, "broken off: %s\n", result.BrokenOff)
+		}
+		if result.Damaged > 0 {
+			fmt.Fprintf(w, "%s could not be read\n", counted(result.Damaged, "version"))
+		}
+	})
+	if err == nil && (result.Damaged > 0 || result.BrokenOff != "") {
+		return errSaid
+	}
+	return err
+}

@@ -1,0 +1,27 @@
+package daemon
+
+import (
+	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/isgw"
+)
+
+// linkOf is a link as the admin API tells it.
+func linkOf(s isgw.LinkStatus) admin.Link {
+	l := admin.Link{
+		Peer: s.Peer.Segment.String(), Name: s.Peer.Name, State: string(s.State), Why: s.Why, Since: s.Since, LastError: s.LastError,
+		Addresses: s.Peer.Addresses, Connected: s.Address, Dialed: s.Dialed, RTT: s.RTT.Seconds(), Skew: s.Skew.Seconds(),
+		Behind: lagOf(s.In), Ahead: lagOf(s.Out), Traffic: map[string]admin.Traffic{},
+		Records: s.Records, Syncs: s.Syncs, Fetches: s.Fetches, Fetched: s.Fetched, Missed: s.Missed, Served: s.Served, Repaired: s.Repaired,
+	}
+	for kind, b := range s.Bytes {
+		l.Traffic[kind] = admin.Traffic(b)
+	}
+	for _, id := range s.Quarantine {
+		l.Quarantined = append(l.Quarantined, id.String())
+	}
+	return l
+}
+
+func lagOf(l isgw.Lag) admin.Lag {
+	return admin.Lag{Seconds: l.Age.Seconds(), Entries: l.Entries, Bytes: l.Bytes}
+}

@@ -1,0 +1,131 @@
+package daemon
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/edgefs/edgefs/gateways/s3"
+	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/internal/buildinfo"
+)
+
+// metrics are the numbers of one daemon. docs/ops/metrics.md lists them.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	aborted  *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	received prometheus.Counter
+	sent     prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "edgefs_s3_requests_total", Help: "S3 requests answered, by operation and HTTP status.",
+		}, []string{"operation", "status"}),
+		aborted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "edgefs_s3_aborted_total", Help: "S3 answers that broke off, because what was being sent could not be read any further.",
+		}, []string{"operation"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "edgefs_s3_request_seconds", Help: "Time from an S3 request's header to the end of its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12),
+		}, []string{"operation"}),
+		received: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "edgefs_s3_received_bytes_total", Help: "Bytes of S3 requests' bodies, framing included.",
+		}),
+		sent: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "edgefs_s3_sent_bytes_total", Help: "Bytes of S3 answers' bodies.",
+		}),
+	}
+	build := buildinfo.Read()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "edgefs_build_info", Help: "1; the labels say which build runs.",
+		ConstLabels: prometheus.Labels{"version": build.Version, "revision": build.Revision, "go": build.Go},
+	})
+	info.Set(1)
+	m.registry.MustRegister(m.requests, m.aborted, m.seconds, m.received, m.sent, info,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// observe counts one S3 request.
+func (m *metrics) observe(s s3.Sample) {
+	m.requests.WithLabelValues(s.Operation, strconv.Itoa(s.Status)).Inc()
+	m.seconds.WithLabelValues(s.Operation).Observe(s.Duration.Seconds())
+	m.received.Add(float64(s.Received))
+	m.sent.Add(float64(s.Sent))
+	if s.Aborted {
+		m.aborted.WithLabelValues(s.Operation).Inc()
+	}
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// gauge is a number of a status.
+type gauge struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	of   func(admin.Status) float64
+}
+
+// siteCollector tells what the status tells, and what the links do, of the site that is served at the moment. It describes nothing
+// beforehand, since joining a federation exchanges the site.
+type siteCollector struct {
+	d      *Daemon
+	gauges []gauge
+}
+
+func newSiteCollector(d *Daemon) *siteCollector {
+	c := &siteCollector{d: d}
+	add := func(name, help string, kind prometheus.ValueType, of func(admin.Status) float64) {
+		c.gauges = append(c.gauges, gauge{prometheus.NewDesc("edgefs_"+name, help, nil, nil), kind, of})
+	}
+	const level, count = prometheus.GaugeValue, prometheus.CounterValue
+	add("buckets", "Buckets known.", level, func(s admin.Status) float64 { return float64(s.Buckets) })
+	add("objects", "Objects that listings show.", level, func(s admin.Status) float64 { return float64(s.Objects) })
+	add("object_bytes", "Bytes of the objects that listings show.", level, func(s admin.Status) float64 { return float64(s.Bytes) })
+	add("conflicts", "Keys with versions of which none was written in knowledge of the other.", level, func(s admin.Status) float64 { return float64(s.Conflicts) })
+	add("chunks", "Chunks held here.", level, func(s admin.Status) float64 { return float64(s.Storage.Chunks) })
+	add("chunk_bytes", "Plain bytes of the chunks held here, each once.", level, func(s admin.Status) float64 { return float64(s.Storage.ChunkBytes) })
+	add("device_bytes", "Bytes that packs take on the device.", level, func(s admin.Status) float64 { return float64(s.Storage.DiskBytes) })
+	add("device_free_bytes", "Free bytes of the device's file system.", level, func(s admin.Status) float64 { return float64(s.Storage.FreeBytes) })
+	add("damaged_chunks_total", "Damaged copies of chunks that were found.", count, func(s admin.Status) float64 { return float64(s.Storage.DamagedChunks) })
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *siteCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *siteCollector) Collect(ch chan<- prometheus.Metric) {
+	ready := prometheus.NewDesc("edgefs_ready", "1 when the segment serves.", nil, nil)
+	ch <- prometheus.MustNewConstMetric(ready, prometheus.GaugeValue, truth(c.d.Health().Ready))
+	s := c.d.current()
+	if s == nil {
+		return
+	}
+	status, err := s.admin.Status()
+	if err != nil {
+		c.d.log.Warn("metrics are incomplete", "error", err)
+		return
+	}
+	for _, g := range c.gauges {
+		ch <- prometheus.MustNewConstMetric(g.desc, g.kind, g.of(status))
+	}
+	s.links.Collector().Collect(ch)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
