@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgefs/edgefs/internal/vfs"
 	"github.com/edgefs/edgefs/isgw/identity"
+	"github.com/edgefs/edgefs/isgw/identity/identitytest"
 	"github.com/edgefs/edgefs/isgw/transport"
 	"github.com/edgefs/edgefs/isgw/transport/memnet"
 	"github.com/edgefs/edgefs/isgw/transport/quicnet"
@@ -56,40 +56,9 @@ func found(t *testing.T, name string) *identity.Identity {
 
 // two are members of one federation.
 func two(t *testing.T) (a, b *identity.Identity) {
-	a = found(t, "a")
-	authority, err := identity.OpenAuthority(vfs.OS{}, t.TempDir(), a, time.Now, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := authority.Invite(time.Hour, []string{"x:1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a, join(t, authority, token, "b")
-}
-
-func join(t *testing.T, authority *identity.Authority, token identity.Token, name string) *identity.Identity {
 	t.Helper()
-	// The request is bound to a key made in Join, so both sides have to run.
-	here, there := pipe()
-	done := make(chan error, 1)
-	go func() { _, _, err := authority.Serve("", there); done <- err }()
-	id, err := token.Join(here, name, 7, nil, rand.Reader)
-	if err := errors.Join(err, <-done); err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
-type readWriter struct {
-	io.Reader
-	io.Writer
-}
-
-func pipe() (a, b readWriter) {
-	ar, bw := io.Pipe()
-	br, aw := io.Pipe()
-	return readWriter{ar, aw}, readWriter{br, bw}
+	ids := identitytest.Federation(t, "a", "b")
+	return ids[0], ids[1]
 }
 
 // connect returns both ends.
