@@ -56,7 +56,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"negative size", "memory: -1\n", `size "-1"`},
 		{"bare duration", "shutdownGrace: 30\n", `duration "30"`},
 		{"upper-case name", "name: Hawaii\n", "name: \"Hawaii\" is not a name"},
-		{"long name", "name: " + strings.Repeat("a", 33) + "\n", "is not a name"},
+		{"long name", "name: " + strings.Repeat("a", 41) + "\n", "is not a name"},
 		{"no port", "s3:\n  listen: localhost\n", "s3.listen: \"localhost\" is not an address"},
 		{"large port", "link:\n  listen: :70000\n", "link.listen: \":70000\": \"70000\" is not a port"},
 		{"advertised off", "link:\n  advertise: [off]\n", "link.advertise"},

@@ -12,7 +12,7 @@ import (
 // minMemory is what one segment needs for its buffers and indexes at the defaults.
 const minMemory = 128 << 20
 
-var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
 // Validate says everything that is wrong with c, each with the field's name as it is written in the file.
 func (c Config) Validate() error {
@@ -21,7 +21,7 @@ func (c Config) Validate() error {
 		all = append(all, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
 	}
 	if c.Name != "" && !nameForm.MatchString(c.Name) {
-		fault("name", "%q is not a name: want 1 to 32 lower-case letters, digits and dashes", c.Name)
+		fault("name", "%q is not a name: want 1 to 40 lower-case letters, digits and dashes, a letter or digit first", c.Name)
 	}
 	for _, a := range []struct{ field, address string }{
 		{"s3.listen", c.S3.Listen}, {"admin.listen", c.Admin.Listen}, {"link.listen", c.Link.Listen}, {"metrics.listen", c.Metrics.Listen},

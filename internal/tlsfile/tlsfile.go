@@ -39,9 +39,9 @@ func Open(certFile, keyFile string, clock func() time.Time, log *slog.Logger) (*
 	return c, nil
 }
 
-// Config is for a server of HTTP.
+// Config is for a server of HTTP/1.1.
 func (c *Certificate) Config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}}
 }
 
 // get is the pair as the files have it now. While they cannot be used, as between the writing of the one and the other, the last good pair
