@@ -187,7 +187,7 @@ func parseMerge(b []byte) (m mergeItem, err error) {
 		case 3:
 			m.covers = f.n
 		case 4:
-			m.root = f.b
+			m.root = bytes.Clone(f.b)
 		case 5:
 			m.stats, err = parseCounters(f.b)
 		case 6:

@@ -249,7 +249,8 @@ func (b *Bucket) gave(d Dot) bool {
 	return d.N <= b.next
 }
 
-// newLife begins the life inc, unless this one is as late. No write is named meanwhile.
+// newLife begins a life, inc at the least, unless this one is as late. Its number is the time where that is greater, so that two restores
+// of one backup begin two lives. No write is named meanwhile.
 func (s *Segment) newLife(inc uint32) error {
 	buckets := s.allBuckets()
 	for _, b := range buckets {
@@ -259,7 +260,8 @@ func (s *Segment) newLife(inc uint32) error {
 	if inc <= s.inc.Load() {
 		return nil
 	}
-	s.cfg.Logger.Warn("a peer has seen writes of ours that we do not know: a new life begins", "life", inc)
+	inc = max(inc, uint32(s.cfg.Clock().Unix()))
+	s.cfg.Logger.Warn("writes of ours may be unknown to us: a new life begins", "life", inc)
 	if err := s.commit(&entry{life: inc}); err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ type keeper struct {
 	trouble  error         // why the last fold failed
 }
 
+const markEvery = 256 << 10
+
 // logMark says how many log bytes lie before a position.
 type logMark struct {
 	pos   uint64
@@ -35,7 +37,7 @@ func (k *keeper) grown(n int64, pos uint64) {
 	k.pressure += n + recordCost
 	k.since += n
 	k.total += n
-	if len(k.marks) == 0 || k.total-k.marks[len(k.marks)-1].bytes > 1<<20 {
+	if len(k.marks) == 0 || k.total-k.marks[len(k.marks)-1].bytes > markEvery {
 		k.marks = append(k.marks, logMark{pos, k.total})
 	}
 }

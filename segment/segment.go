@@ -30,6 +30,10 @@ type Config struct {
 	Name   string
 	Secret [32]byte // the federation's: the keys of dedup domains derive from it
 
+	// Restored says that Dir was brought back from a backup: writes may have been acknowledged and sent to peers that it does not know
+	// of. The segment then begins a new life, so that no name is given to two writes.
+	Restored bool
+
 	// Chunks are the durable chunks of this segment; the segment holds small payload in the stage while only its log has it.
 	Chunks Chunks
 	// Read opens the store that payload is read from on behalf of a version. Default: what is here.
@@ -131,6 +135,12 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.stop = stop
 	s.work.Go(func() { s.housekeeping(bg) })
 	s.work.Go(func() { s.watchLog(bg) })
+	if cfg.Restored {
+		err := s.newLife(s.inc.Load() + 1)
+		if err != nil {
+			return nil, errors.Join(err, s.Close(ctx))
+		}
+	}
 	if err := s.introduce(ctx); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
@@ -140,6 +150,9 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 // recover reads the last state and replays the log behind it.
 func (s *Segment) recover(ctx context.Context) error {
 	if err := s.cfg.FS.MkdirAll(s.cfg.Dir); err != nil {
+		return err
+	}
+	if err := s.cfg.FS.SyncDir(filepath.Dir(s.cfg.Dir)); err != nil {
 		return err
 	}
 	st, err := s.loadState()
@@ -154,6 +167,9 @@ func (s *Segment) recover(ctx context.Context) error {
 	s.log, err = journal.Open(opts, from, func(r journal.Record) error { return s.replay(ctx, st.pos, r) })
 	if err != nil {
 		return err
+	}
+	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
+		return errors.Join(err, s.log.Close())
 	}
 	if s.log.Last() < st.pos {
 		_ = s.log.Close()

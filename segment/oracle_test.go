@@ -1,0 +1,216 @@
+package segment
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// oracle is the executable meaning of a bucket: its state is a function of the set of writes seen, whatever the order and the way they came.
+// It is the declarative twin of apply, fold and merge: it knows nothing of trees, overlays, feeds or syncs.
+type oracle struct {
+	written map[BucketID]map[Dot]*record
+	initial map[BucketID]settingsRecord
+}
+
+func newOracle() *oracle {
+	return &oracle{map[BucketID]map[Dot]*record{}, map[BucketID]settingsRecord{}}
+}
+
+// learn takes in the records of a site's own that its log holds from pos on, and returns the position to go on from. A dot with another
+// content than before is an error.
+func (o *oracle) learn(w *world, s *site, pos uint64) (uint64, error) {
+	for pos < s.LogEnd() {
+		items, next, err := s.FeedFrom(w.ctx, pos, 1<<20)
+		if err != nil {
+			return pos, err
+		}
+		for _, item := range items {
+			if len(item.Record) == 0 || item.Dot.Segment != s.ID() {
+				continue
+			}
+			r, err := parseRecord(item.Record)
+			if err != nil {
+				return pos, err
+			}
+			if o.written[item.Bucket] == nil {
+				o.written[item.Bucket] = map[Dot]*record{}
+			}
+			if old, ok := o.written[item.Bucket][r.Dot]; ok && string(old.appendTo(nil)) != string(item.Record) {
+				return pos, fmt.Errorf("dot %v names two writes", r.Dot)
+			}
+			o.written[item.Bucket][r.Dot] = r
+		}
+		pos = next
+	}
+	return pos, nil
+}
+
+// sees says whether r was written in knowledge of d.
+func (r *record) sees(d Dot) bool {
+	return d.Origin == r.Dot.Origin && d.N < r.Dot.N || r.deps.Has(d)
+}
+
+// meaning is what a segment that has seen c of the bucket must hold: by key, newest first.
+func (o *oracle) meaning(id BucketID, c Vector) map[string][]*Version {
+	versions, holds := map[VersionID]*Version{}, map[VersionID][]Dot{}
+	gone, over := map[goneHold]bool{}, map[VersionID]bool{}
+	for d, r := range o.written[id] {
+		if !c.Has(d) {
+			continue
+		}
+		for _, e := range r.effects {
+			for _, g := range e.gone {
+				gone[g] = true
+			}
+			for _, v := range e.over {
+				over[v] = true
+			}
+			if e.hold != nil {
+				versions[e.hold.VersionID] = e.hold
+				holds[e.hold.VersionID] = append(holds[e.hold.VersionID], r.Dot)
+			}
+		}
+	}
+	out := map[string][]*Version{}
+	for id, v := range versions {
+		w := *v
+		w.Holds = slices.DeleteFunc(slices.Clone(holds[id]), func(d Dot) bool { return gone[goneHold{id, d}] })
+		slices.SortFunc(w.Holds, Dot.Compare)
+		w.Superseded = over[id]
+		if settled(&w) != nil {
+			out[w.Key] = append(out[w.Key], &w)
+		}
+	}
+	for _, vs := range out {
+		slices.SortFunc(vs, func(a, b *Version) int { return b.Compare(a.VersionID) })
+	}
+	return out
+}
+
+// check compares a bucket at a site with what it must be.
+func (o *oracle) check(w *world, s *site, id BucketID) error {
+	b := s.bucket(id)
+	c := b.Seen()
+	want := o.meaning(id, c)
+	got := map[string][]*Version{}
+	for v, err := range b.eachVersion(w.ctx, "", nil) {
+		if err != nil {
+			return err
+		}
+		got[v.Key] = append(got[v.Key], v)
+	}
+	if g, w := render(got), render(want); g != w {
+		return fmt.Errorf("%s, having seen %v, holds\n%swant\n%s", s.Name(), c, g, w)
+	}
+	return o.checkViews(w, s, b, want)
+}
+
+// checkViews compares what is derived: heads, listing, conflicts, counters.
+func (o *oracle) checkViews(w *world, s *site, b *Bucket, want map[string][]*Version) error {
+	var sums counters
+	var listed, conflicts []string
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		h := headOf(want[key])
+		sums.add(h, 1)
+		if h.content() != nil {
+			listed = append(listed, key)
+		}
+		if h.conflicted() {
+			conflicts = append(conflicts, key)
+		}
+		got, err := b.view(key).head(w.ctx, key)
+		if err != nil {
+			return err
+		}
+		if g, w := render(map[string][]*Version{"": got.versions}), render(map[string][]*Version{"": h.versions}); g != w || got.count != h.count {
+			return fmt.Errorf("%s: head of %q is %d of %s want %d of %s", s.Name(), key, got.count, g, h.count, w)
+		}
+	}
+	if b.stats != sums {
+		return fmt.Errorf("%s: counters %+v, want %+v", s.Name(), b.stats, sums)
+	}
+	page, err := b.List(w.ctx, ListOptions{Limit: 1 << 20})
+	if err != nil {
+		return err
+	}
+	var got []string
+	for _, e := range page.Entries {
+		got = append(got, e.Version.Key)
+	}
+	if !slices.Equal(got, listed) {
+		return fmt.Errorf("%s lists %q, want %q", s.Name(), got, listed)
+	}
+	found, err := b.Conflicts(w.ctx, "", 1<<20)
+	if err != nil {
+		return err
+	}
+	got = nil
+	for _, c := range found {
+		got = append(got, c.Key)
+	}
+	if !slices.Equal(got, conflicts) {
+		return fmt.Errorf("%s shows conflicts %q, want %q", s.Name(), got, conflicts)
+	}
+	return nil
+}
+
+// checkFates follows each write that was put: it is gone only by a write that had seen it, and by no plain write once it had an id; it is an
+// open loser only if some write of the key neither saw it nor was seen by it.
+func (o *oracle) checkFates(id BucketID, c Vector) error {
+	held := map[VersionID]*Version{}
+	open := map[VersionID]bool{}
+	for _, vs := range o.meaning(id, c) {
+		h := headOf(vs)
+		for _, v := range vs {
+			held[v.VersionID] = v
+		}
+		for _, v := range h.losers() {
+			open[v.VersionID] = true
+		}
+	}
+	for _, put := range o.written[id] {
+		for i := range put.effects {
+			v := put.effects[i].hold
+			if v == nil || !put.own(&put.effects[i]) || !c.Has(put.Dot) {
+				continue
+			}
+			removed, concurrent, seen := false, false, false
+			for d, r := range o.written[id] {
+				if !c.Has(d) || d == put.Dot {
+					continue
+				}
+				for _, e := range r.effects {
+					if e.key != v.Key {
+						continue
+					}
+					explicit := e.hold == nil
+					if slices.ContainsFunc(e.gone, func(g goneHold) bool { return g.version == v.VersionID }) && r.sees(v.Dot) && (v.Null || explicit) {
+						removed = true
+					}
+					concurrent = concurrent || !r.sees(v.Dot) && !put.sees(d)
+					seen = seen || r.sees(v.Dot)
+				}
+			}
+			switch {
+			case held[v.VersionID] == nil && !removed:
+				return fmt.Errorf("%v of %q is lost", v.Dot, v.Key)
+			case open[v.VersionID] && !concurrent:
+				return fmt.Errorf("false conflict: %v of %q", v.Dot, v.Key)
+			}
+			_ = seen
+		}
+	}
+	return nil
+}
+
+func render(m map[string][]*Version) string {
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		for _, v := range m[key] {
+			fmt.Fprintf(&b, "  %q %v %v null=%t marker=%t over=%t holds=%v size=%d\n", v.Key, v.Dot, v.HLC, v.Null, v.Marker, v.Superseded, v.Holds, v.Size())
+		}
+	}
+	return b.String()
+}

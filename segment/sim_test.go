@@ -1,0 +1,279 @@
+package segment
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgefs/edgefs/internal/vfs"
+)
+
+var (
+	simSeeds = flag.Int("sim.seeds", 60, "how many seeds TestSimulation runs")
+	simSeed  = flag.Uint64("sim.seed", 0, "the one seed to replay, with its steps printed")
+	simSteps = flag.Int("sim.steps", 70, "random steps of each seed")
+)
+
+// TestSimulation lets three segments live through random writes, cuts of links, skewed clocks, restarts, power cuts and restored backups,
+// and compares each, after each step, with what it must hold having seen what it has seen. At the end all have equal roots.
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		simulate(t, *simSeed, true)
+		return
+	}
+	for seed := range uint64(*simSeeds) {
+		simulate(t, seed+1, false)
+		if t.Failed() {
+			t.Fatalf("replay with: go test -run TestSimulation ./segment -sim.seed %d", seed+1)
+		}
+	}
+}
+
+type sim struct {
+	*world
+	rng    *rand.Rand
+	oracle *oracle
+	learnt map[string]uint64 // log position up to which the oracle has learnt of each site
+	backup map[string]*vfs.Crash
+	step   string
+	n      int
+}
+
+func simulate(t *testing.T, seed uint64, verbose bool) {
+	m := &sim{world: newSeededWorld(t, seed, "a", "b", "c"), rng: rand.New(rand.NewPCG(seed, 1)), oracle: newOracle(),
+		learnt: map[string]uint64{}, backup: map[string]*vfs.Crash{}}
+	for _, s := range m.sites {
+		s.skew = time.Duration(m.rng.IntN(60)-30) * time.Second
+		m.learnt[s.Name()] = 1
+	}
+	for range *simSteps {
+		m.tick(time.Duration(m.rng.IntN(2000)) * time.Millisecond)
+		s := m.sites[m.rng.IntN(len(m.sites))]
+		err := m.act(s)
+		if verbose {
+			t.Logf("%s: %s: %v", s.Name(), m.step, err)
+		}
+		if err == nil {
+			err = m.check(s)
+		}
+		if err != nil {
+			t.Errorf("seed %d, after %s at %s: %v", seed, m.step, s.Name(), err)
+			return
+		}
+	}
+	m.finish(t, seed)
+}
+
+// act is one random step. Refusals are part of life; an error is what must not be.
+func (m *sim) act(s *site) error {
+	n := m.rng.IntN(100)
+	switch {
+	case n < 4:
+		m.step = "create bucket"
+		_, err := s.CreateBucket(m.ctx, fmt.Sprintf("bucket%d", m.rng.IntN(2)), BucketOptions{})
+		return allow(err, ErrBucketExists)
+	case n < 6:
+		m.step = "delete bucket"
+		return allow(s.DeleteBucket(m.ctx, fmt.Sprintf("bucket%d", m.rng.IntN(2))), ErrNoSuchBucket, ErrBucketNotEmpty)
+	case n < 50:
+		return m.write(s)
+	case n < 54:
+		m.step = "fold"
+		if b := m.anyBucket(s); b != nil {
+			_, err := b.Fold(m.ctx)
+			return err
+		}
+	case n < 78:
+		r := m.sites[m.rng.IntN(len(m.sites))]
+		m.step = "pull from " + r.Name()
+		if r != s && s.peers[r.Name()] {
+			return m.pull(s, r)
+		}
+	case n < 82:
+		r := m.sites[m.rng.IntN(len(m.sites))]
+		m.step = "sync from " + r.Name()
+		if r != s && s.peers[r.Name()] {
+			return m.syncAll(s, r)
+		}
+	case n < 88:
+		r := m.sites[m.rng.IntN(len(m.sites))]
+		m.step = fmt.Sprintf("cut or heal link to %s", r.Name())
+		if r != s {
+			s.peers[r.Name()] = !s.peers[r.Name()]
+		}
+	case n < 91:
+		m.step = "restart"
+		s.restart()
+	case n < 94:
+		m.step = "checkpoint"
+		return s.checkpoint(m.ctx)
+	case n < 98:
+		m.step = "power cut"
+		return m.powerCut(s)
+	case n < 99:
+		m.step = "backup"
+		if err := s.checkpoint(m.ctx); err != nil {
+			return err
+		}
+		m.backup[s.Name()] = s.fs.Crash(rand.New(rand.NewPCG(m.rng.Uint64(), 2)))
+	default:
+		m.step = "restore"
+		m.restore(s)
+	}
+	return nil
+}
+
+func allow(err error, allowed ...error) error {
+	for _, a := range allowed {
+		if errors.Is(err, a) {
+			return nil
+		}
+	}
+	return err
+}
+
+func (m *sim) anyBucket(s *site) *Bucket {
+	all := s.Buckets()
+	if len(all) == 0 {
+		return nil
+	}
+	return s.bucket(all[m.rng.IntN(len(all))].ID)
+}
+
+// write is one random write of a few keys.
+func (m *sim) write(s *site) error {
+	b := m.anyBucket(s)
+	if b == nil {
+		m.step = "create bucket"
+		_, err := s.CreateBucket(m.ctx, "bucket0", BucketOptions{})
+		return allow(err, ErrBucketExists)
+	}
+	m.n++
+	key := []string{"k", "d/x", "d/y", "d\x00/z", "e"}[m.rng.IntN(5)]
+	switch n := m.rng.IntN(20); {
+	case n < 10:
+		m.step = "put " + key
+		_, err := b.Put(m.ctx, key, Attrs{ETag: fmt.Sprint(m.n)}, Cond{}, strings.NewReader(fmt.Sprint("data", m.n)))
+		return err
+	case n < 13:
+		m.step = "delete " + key
+		_, err := b.Delete(m.ctx, key, Cond{})
+		return err
+	case n < 16:
+		m.step = "remove a version of " + key
+		v := m.anyVersion(b, key)
+		if v == nil {
+			return nil
+		}
+		_, err := b.Remove(m.ctx, key, VersionRef{ID: v.VersionID})
+		return err
+	case n < 18:
+		m.step = "settings"
+		err := b.Configure(m.ctx, func(set *Settings) error {
+			set.Versioning = Versioned + Versioning(m.rng.IntN(2))
+			return nil
+		})
+		return allow(err, ErrNotHome)
+	default:
+		m.step = "copy to " + key
+		page, err := b.List(m.ctx, ListOptions{Limit: 1})
+		if err != nil || len(page.Entries) == 0 {
+			return err
+		}
+		src := b.object(page.Entries[0].Version)
+		_, err = b.Copy(m.ctx, src, key, Attrs{}, Cond{})
+		return err
+	}
+}
+
+func (m *sim) anyVersion(b *Bucket, key string) *Version {
+	var all []*Version
+	for v, err := range b.eachVersion(m.ctx, key, nil) {
+		if err != nil || v.Key != key {
+			break
+		}
+		all = append(all, v)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[m.rng.IntN(len(all))]
+}
+
+// powerCut lets a write be caught by it.
+func (m *sim) powerCut(s *site) error {
+	s.fs.CutAfter(s.fs.Ops() + m.rng.IntN(4))
+	_ = m.write(s)
+	m.step = "power cut in " + m.step
+	m.reopen(s, s.fs)
+	return nil
+}
+
+// reopen starts a segment on what a power cut leaves of fs.
+func (m *sim) reopen(s *site, fs *vfs.Crash) {
+	old := s.Segment
+	s.fs = fs.Crash(rand.New(rand.NewPCG(m.rng.Uint64(), 3)))
+	s.cfg.FS = s.fs
+	_ = old.Close(m.ctx)
+	s.open()
+}
+
+// restore brings a segment back from a backup.
+func (m *sim) restore(s *site) {
+	fs, ok := m.backup[s.Name()]
+	if !ok {
+		return
+	}
+	delete(m.backup, s.Name())
+	s.cfg.Restored = true
+	m.reopen(s, fs)
+	s.cfg.Restored = false
+	m.learnt[s.Name()] = s.log.First()
+}
+
+// check makes the oracle learn what was written and compares the site with it.
+func (m *sim) check(s *site) error {
+	for _, r := range m.sites {
+		var err error
+		if m.learnt[r.Name()], err = m.oracle.learn(m.world, r, m.learnt[r.Name()]); err != nil {
+			return err
+		}
+	}
+	for id := range s.LinkedBuckets() {
+		if err := m.oracle.check(m.world, s, id); err != nil {
+			return fmt.Errorf("bucket %v: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (m *sim) finish(t *testing.T, seed uint64) {
+	for _, s := range m.sites {
+		for _, r := range m.sites {
+			s.peers[r.Name()] = r != s
+		}
+	}
+	m.settle()
+	all := slices.Collect(maps.Keys(m.sites[0].LinkedBuckets()))
+	for _, s := range m.sites {
+		if err := m.check(s); err != nil {
+			t.Errorf("seed %d, settled: %v", seed, err)
+			return
+		}
+	}
+	for _, id := range all {
+		roots := m.roots(id)
+		if roots[0] != roots[1] || roots[1] != roots[2] {
+			t.Errorf("seed %d: bucket %v has roots %v", seed, id, roots)
+		}
+		if err := m.oracle.checkFates(id, m.sites[0].bucket(id).Seen()); err != nil {
+			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/internal/vfs"
+)
+
+// mapStore keeps chunks in memory, beyond crashes: what is durable here is not what these tests are about.
+type mapStore struct {
+	mu     *sync.Mutex
+	chunks map[chunk.ID]chunk.Chunk
+}
+
+func newMapStore() mapStore { return mapStore{new(sync.Mutex), map[chunk.ID]chunk.Chunk{}} }
+
+func (m mapStore) Open(chunk.Domain, chunk.Class) chunk.Store { return m }
+func (m mapStore) Hold(_ chunk.Domain, cs []chunk.Chunk)      { _ = m.Put(context.Background(), cs) }
+func (m mapStore) Held() int64                                { return 0 }
+func (m mapStore) Settle(context.Context) error               { return nil }
+
+func (m mapStore) Put(_ context.Context, cs []chunk.Chunk) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range cs {
+		m.chunks[c.ID()] = c.Clone()
+	}
+	return nil
+}
+
+func (m mapStore) Get(_ context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
+	missing := 0
+	for _, id := range ids {
+		m.mu.Lock()
+		c, ok := m.chunks[id]
+		m.mu.Unlock()
+		if !ok {
+			missing++
+			continue
+		}
+		if err := yield(c); err != nil {
+			return err
+		}
+	}
+	if missing > 0 {
+		return fmt.Errorf("%d of %d: %w", missing, len(ids), chunk.ErrNotFound)
+	}
+	return nil
+}
+
+func (m mapStore) Missing(_ context.Context, ids []chunk.ID) (out []chunk.ID, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if _, ok := m.chunks[id]; !ok {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}
+
+// world is a federation in one process. The test is the network: a feed or a sync happens when it is called.
+type world struct {
+	t     testing.TB
+	ctx   context.Context
+	sites []*site
+	now   time.Time
+}
+
+type site struct {
+	*Segment
+	w     *world
+	cfg   Config
+	fs    *vfs.Crash
+	skew  time.Duration
+	syncs int
+	peers map[string]bool // up
+}
+
+func newWorld(t testing.TB, names ...string) *world { return newSeededWorld(t, 1, names...) }
+
+func newSeededWorld(t testing.TB, seed uint64, names ...string) *world {
+	w := &world{t: t, ctx: context.Background(), now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
+	for i, name := range names {
+		s := &site{w: w, fs: vfs.NewCrash(), peers: map[string]bool{}}
+		for _, other := range names {
+			s.peers[other] = other != name
+		}
+		s.cfg = Config{FS: s.fs, Dir: "/" + name, ID: ID(i + 1), Name: name, Chunks: newMapStore(), Secret: [32]byte{7},
+			Clock: func() time.Time { return w.now.Add(s.skew) }, LogFileSize: 1 << 20, Rand: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(i)})}
+		s.open()
+		w.sites = append(w.sites, s)
+	}
+	t.Cleanup(func() {
+		for _, s := range w.sites {
+			if err := s.Close(w.ctx); err != nil {
+				t.Errorf("close %s: %v", s.Name(), err)
+			}
+		}
+	})
+	return w
+}
+
+func (s *site) open() {
+	s.w.t.Helper()
+	seg, err := Open(s.w.ctx, s.cfg)
+	if err != nil {
+		s.w.t.Fatalf("open %s: %v", s.cfg.Name, err)
+	}
+	s.Segment = seg
+}
+
+func (s *site) restart() {
+	s.w.t.Helper()
+	if err := s.Close(s.w.ctx); err != nil {
+		s.w.t.Fatalf("close %s: %v", s.cfg.Name, err)
+	}
+	s.open()
+}
+
+func (w *world) site(name string) *site {
+	for _, s := range w.sites {
+		if s.Name() == name {
+			return s
+		}
+	}
+	w.t.Fatalf("no site %q", name)
+	return nil
+}
+
+func (w *world) tick(d time.Duration) { w.now = w.now.Add(d) }
+
+// sync makes r adopt what s has of a bucket.
+func (w *world) sync(r, s *site, id BucketID) error {
+	r.syncs++
+	o, err := s.Offer(w.ctx, id)
+	if err != nil {
+		return err
+	}
+	if r.bucket(id) == nil {
+		return nil // deleted meanwhile, or not known yet
+	}
+	return r.Adopt(w.ctx, s.ID(), id, o, s.cfg.Chunks.(mapStore))
+}
+
+// pull brings r all that s has, by the feed where that serves.
+func (w *world) pull(r, s *site) error {
+	cur, ok := r.Cursor(s.ID())
+	if !ok || cur.Inc != s.Origin().Inc {
+		return w.syncAll(r, s)
+	}
+	for cur.Pos < s.LogEnd() {
+		items, next, err := s.FeedFrom(w.ctx, cur.Pos, 1<<16)
+		if errors.Is(err, ErrLogCut) {
+			return w.syncAll(r, s)
+		}
+		if err != nil {
+			return err
+		}
+		to := Cursor{s.Origin().Inc, next}
+		done, err := r.Receive(w.ctx, s.ID(), items, to)
+		var doubt *DoubtError
+		for errors.As(err, &doubt) {
+			if err := w.sync(r, s, doubt.Bucket); err != nil {
+				return err
+			}
+			items = items[done:]
+			done, err = r.Receive(w.ctx, s.ID(), items, to)
+		}
+		if err != nil {
+			return err
+		}
+		cur.Pos = next
+	}
+	return nil
+}
+
+func (w *world) syncAll(r, s *site) error {
+	to := Cursor{s.Origin().Inc, s.LogEnd()}
+	if err := w.sync(r, s, FederationBucket); err != nil {
+		return err
+	}
+	for id := range s.LinkedBuckets() {
+		if err := w.sync(r, s, id); err != nil {
+			return err
+		}
+	}
+	return r.SetCursor(w.ctx, s.ID(), to)
+}
+
+// settle exchanges everything between all sites that are linked.
+func (w *world) settle() {
+	w.t.Helper()
+	for range 3 * len(w.sites) {
+		for _, r := range w.sites {
+			for _, s := range w.sites {
+				if r == s || !r.peers[s.Name()] || !s.peers[r.Name()] {
+					continue
+				}
+				if err := w.pull(r, s); err != nil {
+					w.t.Fatalf("%s pulls from %s: %v", r.Name(), s.Name(), err)
+				}
+			}
+		}
+	}
+}
+
+// roots are the folded roots of a bucket at all sites.
+func (w *world) roots(id BucketID) []chunk.ID {
+	w.t.Helper()
+	var out []chunk.ID
+	for _, s := range w.sites {
+		b, err := s.BucketByID(id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		root, err := b.Fold(w.ctx)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, root)
+	}
+	return out
+}
+
+func (s *site) put(bucket, key, data string) Version {
+	s.w.t.Helper()
+	b, err := s.Bucket(bucket)
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	v, err := b.Put(s.w.ctx, key, Attrs{}, Cond{}, strings.NewReader(data))
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	return v
+}
+
+func (s *site) read(b *Bucket, key string, ref VersionRef) (string, error) {
+	o, err := b.Open(s.w.ctx, key, ref)
+	if err != nil {
+		return "", err
+	}
+	return s.content(o)
+}
+
+func (s *site) content(o *Object) (string, error) {
+	p := make([]byte, o.v.Size())
+	if _, err := o.ReadAt(s.w.ctx, p, 0); err != nil && err != io.EOF {
+		return "", err
+	}
+	return string(p), nil
+}
