@@ -44,7 +44,11 @@ func (a *app) client() (*admin.Client, error) {
 	if o.CA == "" {
 		o.CA = os.Getenv("EDGEFS_CA")
 	}
-	return admin.Dial(endpoint, o)
+	client, err := admin.Dial(endpoint, o)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return client, nil
 }
 
 // where is the endpoint to talk to. With no word from anybody it is the one segment below clusterDir, if there is one only.

@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
-	err := root.ExecuteContext(ctx)
+	verb, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return exitOK
@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return exitFailed
 	case errors.As(err, new(usageError)) || !a.began:
 		fmt.Fprintf(errs, "edgefs: %v\n", err)
-		fmt.Fprintln(errs, "(edgefs help, or --help after any verb, says how)")
+		fmt.Fprintf(errs, "usage: %s (%s --help explains)\n", verb.UseLine(), verb.CommandPath())
 		return exitUsage
 	}
 	fmt.Fprintf(errs, "edgefs: %v\n", err)
