@@ -136,7 +136,6 @@ func (v view) put(c chunk.Chunk) {
 	v.d.bytes += int64(c.Size())
 }
 
-
 // Missing is [chunk.Store].
 func (v view) Missing(ctx context.Context, ids []chunk.ID) ([]chunk.ID, error) {
 	if err := ctx.Err(); err != nil {

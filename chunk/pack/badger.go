@@ -1,0 +1,194 @@
+package pack
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+const (
+	entryPrefix = 'c' // then tag and id
+	notePrefix  = 'n' // then the name
+	keySize     = 1 + 8 + 32
+)
+
+// badgerIndex is an Index in Badger, as a hash index: 40 bytes lead to 26.
+type badgerIndex struct{ db *badger.DB }
+
+// OpenBadger opens the index in dir, or makes it. One that cannot be opened is removed and made again, empty.
+//
+// Badger writes without syncing: with SyncWrites each request costs a sync of its own, and what is lost is found in the packs.
+func OpenBadger(dir string, log *slog.Logger) (Index, error) {
+	db, err := badger.Open(badgerOptions(dir, log))
+	if err != nil {
+		log.Warn("the index of the packs cannot be opened and is made again", "dir", dir, "err", err)
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, err
+		}
+		db, err = badger.Open(badgerOptions(dir, log))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open index %s: %w", dir, err)
+	}
+	return badgerIndex{db}, nil
+}
+
+// badgerOptions keep Badger small: with its defaults a million chunks cost 600 MiB of memory, with these 75.
+func badgerOptions(dir string, log *slog.Logger) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithSyncWrites(false).
+		WithMemTableSize(16 << 20).
+		WithNumMemtables(3).
+		WithBlockCacheSize(32 << 20).
+		WithNumCompactors(2).
+		WithCompression(0).
+		WithMetricsEnabled(false).
+		WithDetectConflicts(false).
+		WithValueLogFileSize(16 << 20).
+		WithLogger(badgerLog{log})
+}
+
+func appendKey(b []byte, k Key) []byte {
+	b = append(b, entryPrefix)
+	b = append(b, k.Tag[:]...)
+	return append(b, k.ID[:]...)
+}
+
+func noteKey(name string) []byte { return append([]byte{notePrefix}, name...) }
+
+func (x badgerIndex) Lookup(keys []Key, found func(i int, e Entry)) error {
+	txn := x.db.NewTransaction(false)
+	defer txn.Discard()
+	buf := make([]byte, 0, keySize)
+	for i, k := range keys {
+		item, err := txn.Get(appendKey(buf, k))
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		e, err := entryOf(item)
+		if err != nil {
+			return err
+		}
+		found(i, e)
+	}
+	return nil
+}
+
+func entryOf(item *badger.Item) (e Entry, err error) {
+	err = item.Value(func(b []byte) error {
+		var ok bool
+		if e, ok = decodeEntry(b); !ok {
+			return fmt.Errorf("index entry of %d bytes", len(b))
+		}
+		return nil
+	})
+	return e, err
+}
+
+func (x badgerIndex) Apply(set []Pair, remove []Key) error {
+	batch := x.db.NewWriteBatch()
+	defer batch.Cancel()
+	slab := make([]byte, 0, len(set)*(keySize+entrySize)+len(remove)*keySize)
+	for _, p := range set {
+		from := len(slab)
+		slab = appendKey(slab, p.Key)
+		mid := len(slab)
+		slab = p.Entry.append(slab)
+		if err := batch.Set(slab[from:mid:mid], slab[mid:]); err != nil {
+			return err
+		}
+	}
+	for _, k := range remove {
+		from := len(slab)
+		slab = appendKey(slab, k)
+		if err := batch.Delete(slab[from:]); err != nil {
+			return err
+		}
+	}
+	return batch.Flush()
+}
+
+func (x badgerIndex) All(yield func(Key, Entry) error) error {
+	return x.iterate([]byte{entryPrefix}, func(item *badger.Item) error {
+		b := item.Key()
+		if len(b) != keySize {
+			return fmt.Errorf("index key of %d bytes", len(b))
+		}
+		e, err := entryOf(item)
+		if err != nil {
+			return err
+		}
+		k := Key{Tag: Tag(b[1:9])}
+		copy(k.ID[:], b[9:])
+		return yield(k, e)
+	})
+}
+
+func (x badgerIndex) iterate(prefix []byte, yield func(*badger.Item) error) error {
+	return x.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if err := yield(it.Item()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (x badgerIndex) Note(name string) (value []byte, err error) {
+	err = x.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(noteKey(name))
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err == nil {
+			value, err = item.ValueCopy(nil)
+		}
+		return err
+	})
+	return value, err
+}
+
+func (x badgerIndex) Notes(prefix string, yield func(string, []byte) error) error {
+	return x.iterate(noteKey(prefix), func(item *badger.Item) error {
+		value, err := item.ValueCopy(nil)
+		if err != nil {
+			return err
+		}
+		return yield(string(item.Key()[1:]), value)
+	})
+}
+
+func (x badgerIndex) SetNote(name string, value []byte) error {
+	return x.db.Update(func(txn *badger.Txn) error {
+		if value == nil {
+			return txn.Delete(noteKey(name))
+		}
+		return txn.Set(noteKey(name), value)
+	})
+}
+
+func (x badgerIndex) Sync() error  { return x.db.Sync() }
+func (x badgerIndex) Reset() error { return x.db.DropAll() }
+func (x badgerIndex) Close() error { return x.db.Close() }
+
+// badgerLog passes on what Badger says; what it does from day to day is for debugging only.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(f string, a ...any)   { l.log.Error(badgerLine(f, a)) }
+func (l badgerLog) Warningf(f string, a ...any) { l.log.Warn(badgerLine(f, a)) }
+func (l badgerLog) Infof(f string, a ...any)    { l.log.Debug(badgerLine(f, a)) }
+func (l badgerLog) Debugf(f string, a ...any)   { l.log.Debug(badgerLine(f, a)) }
+
+func badgerLine(f string, a []any) string {
+	return "badger: " + strings.TrimSpace(fmt.Sprintf(f, a...))
+}

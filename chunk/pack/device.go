@@ -1,0 +1,235 @@
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path"
+	"sync"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/internal/vfs"
+)
+
+// Options say where a device is and how it behaves. Zero fields get the defaults.
+type Options struct {
+	FS       vfs.FS // the machine's by default
+	Dir      string // the device's own folder, made when missing
+	PackSize int64  // in bytes; 128 MiB
+	Index    Index  // Badger in a folder of Dir by default; the device closes it
+	// Reserve is what is left free of the file system, in bytes, for the index and for others; 64 MiB.
+	Reserve int64
+	Logger  *slog.Logger
+}
+
+var (
+	// ErrForeign says that a folder holds something else than a device of this format.
+	ErrForeign = errors.New("not a device of EdgeFS")
+	// ErrClosed says that the device was closed.
+	ErrClosed = errors.New("device closed")
+	// ErrFailed says that an error of the disk ended writing; what is there can be read.
+	ErrFailed = errors.New("device failed: nothing more is written to it")
+)
+
+// Device is an open device. It is safe for concurrent use.
+type Device struct {
+	opts    Options
+	id      deviceID
+	log     *slog.Logger
+	index   Index
+	lock    io.Closer
+	buffers buffers
+	flights flights
+	lanes   map[lane]*writer
+	sealing chan *pack     // from the lanes to the one who seals
+	users   sync.WaitGroup // calls of the views' methods
+	writing sync.WaitGroup
+	sealer  sync.WaitGroup
+
+	mu      sync.Mutex
+	packs   map[uint64]*pack
+	last    uint64   // highest generation ever used
+	spares  []string // files to be recycled
+	stats   Stats
+	err     error // ended writing
+	closed  bool
+	handles handles
+
+	indexing sync.Mutex // held to change an entry that depends on what it was
+}
+
+// Stats are the figures of a device.
+type Stats struct {
+	Chunks  map[chunk.Class]Count
+	Packs   int
+	Corrupt int64 // copies found damaged since the device was opened
+	Failed  bool
+}
+
+// Count is a number of chunks, and of their bytes as they are stored.
+type Count struct{ Chunks, Bytes int64 }
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.OS{}
+	}
+	if o.PackSize == 0 {
+		o.PackSize = 128 << 20
+	}
+	o.PackSize = max(vfs.AlignUp(o.PackSize), 16*vfs.Align)
+	if o.Reserve == 0 {
+		o.Reserve = 64 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Open opens the device in opts.Dir, or makes it where the folder is empty or missing. It recovers what a crash left, and what is lost of the
+// index. A folder with something else gives [ErrForeign], one that is open already, in this process or another, vfs.ErrLocked.
+func Open(ctx context.Context, opts Options) (*Device, error) {
+	opts = opts.withDefaults()
+	d := &Device{
+		opts:    opts,
+		log:     opts.Logger,
+		packs:   map[uint64]*pack{},
+		sealing: make(chan *pack, 2),
+		stats:   Stats{Chunks: map[chunk.Class]Count{}},
+	}
+	if err := d.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open device %s: %w", opts.Dir, err), d.release())
+	}
+	d.start()
+	return d, nil
+}
+
+func (d *Device) open(ctx context.Context) error {
+	if err := d.claim(); err != nil {
+		return err
+	}
+	if err := d.openIndex(); err != nil {
+		return err
+	}
+	return d.recover(ctx)
+}
+
+func (d *Device) openIndex() (err error) {
+	d.index = d.opts.Index
+	if d.index == nil {
+		if _, ok := d.opts.FS.(vfs.OS); !ok {
+			return errors.New("an index is needed on this file system")
+		}
+		d.index, err = OpenBadger(path.Join(d.opts.Dir, indexDir), d.log)
+	}
+	return err
+}
+
+func (d *Device) start() {
+	for _, w := range d.lanes {
+		d.writing.Go(w.commitAll)
+	}
+	d.sealer.Go(d.sealAll)
+}
+
+// Open is [chunk.Opener].
+func (d *Device) Open(domain chunk.Domain, class chunk.Class) chunk.Store {
+	return view{d, domain, TagOf(domain), class}
+}
+
+// Stats is cheap to ask for.
+func (d *Device) Stats() Stats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.stats
+	s.Chunks = make(map[chunk.Class]Count, len(d.stats.Chunks))
+	for class, n := range d.stats.Chunks {
+		s.Chunks[class] = n
+	}
+	s.Packs, s.Failed = len(d.packs), d.err != nil
+	return s
+}
+
+// Err is the error that ended writing, or nil.
+func (d *Device) Err() error { d.mu.Lock(); defer d.mu.Unlock(); return d.err }
+
+// Close writes what is underway and closes the device. It returns the error that ended writing, if any.
+func (d *Device) Close() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	d.mu.Unlock()
+	for _, w := range d.lanes {
+		w.close()
+	}
+	d.writing.Wait()
+	close(d.sealing)
+	d.sealer.Wait()
+	d.users.Wait()
+	err := d.Err()
+	if err == nil {
+		err = d.noteClean()
+	}
+	return errors.Join(err, d.release())
+}
+
+// release gives back what the device holds of the machine.
+func (d *Device) release() error {
+	d.handles.close()
+	var err error
+	for _, p := range d.packs {
+
+		err = errors.Join(err, p.closeWrite())
+	}
+	if d.index != nil {
+		err = errors.Join(err, d.index.Close())
+	}
+	if d.lock != nil {
+		err = errors.Join(err, d.lock.Close())
+	}
+	return err
+}
+
+// fail ends writing: after a failed sync nobody knows what is on the disk, so nothing more is promised.
+func (d *Device) fail(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: %w", ErrFailed, err)
+		d.log.Error("device failed", "dir", d.opts.Dir, "err", err)
+	}
+	return d.err
+}
+
+// usable says why the device cannot be written to.
+func (d *Device) usable() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	return d.err
+}
+
+// count changes the figures by an entry that comes and one that goes; either may be the zero Entry.
+func (d *Device) count(comes, goes Entry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stats.add(comes, 1)
+	d.stats.add(goes, -1)
+}
+
+func (s *Stats) add(e Entry, n int64) {
+	if e.Class == 0 {
+		return
+	}
+	c := s.Chunks[e.Class]
+	c.Chunks += n
+	c.Bytes += n * int64(e.Length)
+	s.Chunks[e.Class] = c
+}

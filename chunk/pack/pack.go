@@ -1,0 +1,246 @@
+package pack
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/internal/vfs"
+)
+
+const (
+	packSuffix  = ".pack"  // a pack, named by its generation
+	spareSuffix = ".spare" // a file to be recycled
+	maxRecords  = 1 << 16  // in a pack, so that its footer is bounded
+)
+
+// pack is a file of records. Its fields but w belong to the lane that writes it until it is sealed.
+type pack struct {
+	packInfo
+	name     string
+	capacity int64
+	end      int64    // where the next batch begins
+	records  []record // for the footer; none in a pack that was sealed before it was opened
+	sealed   bool
+	headless bool // its header is damaged: it is read, and not written to
+
+	mu sync.Mutex
+	w  vfs.File
+}
+
+func packName(dir string, generation uint64) string {
+	return path.Join(dir, packDir, fmt.Sprintf("%016x%s", generation, packSuffix))
+}
+
+func spareName(dir string, generation uint64) string {
+	return path.Join(dir, packDir, fmt.Sprintf("%016x%s", generation, spareSuffix))
+}
+
+func generationOf(name, suffix string) (uint64, bool) {
+	hex, ok := strings.CutSuffix(path.Base(name), suffix)
+	if !ok || len(hex) != 16 {
+		return 0, false
+	}
+	g, err := strconv.ParseUint(hex, 16, 64)
+	return g, err == nil
+}
+
+// room says whether a batch and then the footer fit.
+func (p *pack) room(size int64, records int) bool {
+	return len(p.records)+records <= maxRecords && p.end+size+footerSpace(len(p.records)+records) <= p.capacity
+}
+
+func footerSpace(records int) int64 { return vfs.AlignUp(int64(records) * recordSize) }
+
+func (p *pack) closeWrite() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.w == nil {
+		return nil
+	}
+	w := p.w
+	p.w = nil
+	return w.Close()
+}
+
+// createPack makes a pack with room for a batch of the given size and number of records, or more. It has its name, and is synced with its
+// folder, before it is used. A full disk gives chunk.ErrFull and leaves nothing behind.
+func (d *Device) createPack(l lane, size int64, records int) (*pack, error) {
+	capacity, err := d.grant(dataStart + size + footerSpace(records))
+	if err != nil {
+		return nil, err
+	}
+	temp, generation := d.nextFile(l)
+	p := &pack{
+		packInfo: packInfo{d.id, generation, l},
+		name:     packName(d.opts.Dir, generation),
+		capacity: capacity,
+		end:      dataStart,
+	}
+	if p.w, err = d.opts.FS.Open(temp, vfs.Create|vfs.Direct); err != nil {
+		return nil, err
+	}
+	if err := p.begin(); err != nil {
+		return nil, errors.Join(fullOr(err), p.closeWrite(), d.opts.FS.Remove(temp))
+	}
+	if err := publish(d.opts.FS, temp, p.name); err != nil {
+		return nil, errors.Join(err, p.closeWrite())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.packs[generation] = p
+	return p, nil
+}
+
+// grant decides how large a new pack may be: less than usual when the disk gets full.
+func (d *Device) grant(need int64) (int64, error) {
+	free, err := d.opts.FS.Free(d.opts.Dir)
+	if err != nil {
+		return 0, err
+	}
+	free = (free - d.opts.Reserve) &^ (vfs.Align - 1)
+	if free < need {
+		return 0, fmt.Errorf("%w: %d bytes wanted beyond a reserve of %d", chunk.ErrFull, need, d.opts.Reserve)
+	}
+	return max(need, min(free, d.opts.PackSize)), nil
+}
+
+// nextFile picks the file that becomes the next pack, a recycled one if there is any, and the generation.
+func (d *Device) nextFile(l lane) (temp string, generation uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last++
+	if n := len(d.spares); n > 0 {
+		temp = d.spares[n-1]
+		d.spares = d.spares[:n-1]
+		return temp, d.last
+	}
+	return path.Join(d.opts.Dir, packDir, fmt.Sprintf("new-%d.tmp", l)), d.last
+}
+
+// begin reserves the space and writes the header, which from then on decides what the file's bytes mean.
+func (p *pack) begin() error {
+	if err := p.w.Allocate(p.capacity); err != nil {
+		return err
+	}
+	b := vfs.Buffer(2 * vfs.Align) // and no seal
+	p.encode(b)
+	if _, err := p.w.WriteAt(b, 0); err != nil {
+		return err
+	}
+	return p.w.Sync()
+}
+
+// publish gives a file its name for good.
+func publish(sys vfs.FS, temp, name string) error {
+	if err := sys.Rename(temp, name); err != nil {
+		return err
+	}
+	return sys.SyncDir(path.Dir(name))
+}
+
+// fullOr makes a full disk chunk.ErrFull.
+func fullOr(err error) error {
+	if vfs.IsFull(err) {
+		return fmt.Errorf("%w: %w", chunk.ErrFull, err)
+	}
+	return err
+}
+
+// writeSeal ends a pack: the footer is on the disk before the seal says so. What the file has beyond is given back.
+func (p *pack) writeSeal() error {
+	footer := vfs.Buffer(int(footerSpace(len(p.records))))
+	for i, r := range p.records {
+		r.encode(p.device, footer[i*recordSize:])
+	}
+	s := seal{generation: p.generation, footer: p.end, count: uint32(len(p.records))}
+	s.sum = payloadSum(footer[:s.size()])
+	if _, err := p.w.WriteAt(footer, p.end); err != nil {
+		return err
+	}
+	if err := p.w.Truncate(p.end + int64(len(footer))); err != nil {
+		return err
+	}
+	if err := p.w.Sync(); err != nil {
+		return err
+	}
+	b := vfs.Buffer(vfs.Align)
+	s.encode(b)
+	if _, err := p.w.WriteAt(b, sealStart); err != nil {
+		return err
+	}
+	return p.w.Sync()
+}
+
+// sealAll seals the packs that the lanes have filled, so that they need not wait for it.
+func (d *Device) sealAll() {
+	for p := range d.sealing {
+		err := d.seal(p)
+		if vfs.IsFull(err) {
+			d.log.Warn("no space to seal a pack; it is read again when the device is opened", "file", p.name, "err", err)
+		} else if err != nil {
+			_ = d.fail(fmt.Errorf("seal %s: %w", p.name, err))
+		}
+	}
+}
+
+func (d *Device) seal(p *pack) error {
+	if d.Err() != nil {
+		return nil // it is found unsealed when the device is opened
+	}
+	if len(p.records) == 0 {
+		return d.removePack(p)
+	}
+	if err := p.writeSeal(); err != nil {
+		return err
+	}
+	if err := p.closeWrite(); err != nil {
+		return err
+	}
+
+	p.sealed, p.records = true, nil
+	return d.checkpoint(p)
+}
+
+// checkpoint notes that the index holds all of a sealed pack, so that it need not be read when the device is opened. The entries are durable
+// before the note says so.
+func (d *Device) checkpoint(p *pack) error {
+	if err := d.index.Sync(); err != nil {
+		return err
+	}
+	return d.index.SetNote(packNote(p.generation), []byte{1})
+}
+
+const packNotes = "pack/"
+
+func packNote(generation uint64) string { return fmt.Sprintf("%s%016x", packNotes, generation) }
+
+var errShort = errors.New("file ends early")
+
+// readFull reads len(b) bytes; a file that ends before gives errShort and zeros.
+func readFull(r io.ReaderAt, b []byte, off int64) error {
+	n, err := r.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	clear(b[n:])
+	if errors.Is(err, io.EOF) {
+		return errShort
+	}
+	return err
+}
+
+// removePack removes a pack that nothing was written to.
+func (d *Device) removePack(p *pack) error {
+	d.mu.Lock()
+	delete(d.packs, p.generation)
+	d.mu.Unlock()
+	return errors.Join(p.closeWrite(), d.opts.FS.Remove(p.name))
+}
+
+func isFull(err error) bool { return errors.Is(err, chunk.ErrFull) || vfs.IsFull(err) }

@@ -1,0 +1,242 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/internal/vfs"
+)
+
+// writer is the one who commits the batches of a lane: while one is written and synced, the next one fills.
+type writer struct {
+	d      *Device
+	lane   lane
+	limit  int   // of a batch
+	active *pack // of the goroutine that commits
+
+	mu      sync.Mutex
+	forming *batch
+	free    []*batch
+	changed chan struct{} // closed when a batch was taken or got free
+	closing bool
+	kick    chan struct{}
+}
+
+func newWriter(d *Device, l lane, active *pack) *writer {
+	limit := int(min(batchSize, vfs.AlignUp(d.opts.PackSize/4)))
+	return &writer{d: d, lane: l, limit: limit, active: active, free: []*batch{{}, {}}, changed: make(chan struct{}), kick: make(chan struct{}, 1)}
+}
+
+// slot is a place in a batch.
+type slot struct {
+	w       *writer
+	b       *batch
+	i       int    // of the item
+	place   []byte // for the payload and the padding after it
+	outcome *outcome
+}
+
+// reserve finds a place for a chunk, and waits for one while two batches are full.
+func (w *writer) reserve(ctx context.Context, k Key, class chunk.Class, length int, was Entry) (slot, error) {
+	for {
+		if err := w.d.usable(); err != nil {
+			return slot{}, err
+		}
+		s, wait, err := w.tryReserve(k, class, length, was)
+		if wait == nil || err != nil {
+			return s, err
+		}
+		w.wake()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return slot{}, ctx.Err()
+		}
+	}
+}
+
+func (w *writer) tryReserve(k Key, class chunk.Class, length int, was Entry) (s slot, wait chan struct{}, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closing {
+		return slot{}, nil, ErrClosed
+	}
+	if w.forming == nil && len(w.free) > 0 {
+		w.forming = w.free[len(w.free)-1]
+		w.free = w.free[:len(w.free)-1]
+		w.forming.reset()
+	}
+	b := w.forming
+	if b == nil || !b.fits(length, w.limit) {
+		return slot{}, w.changed, nil
+	}
+	i := b.add(k, class, length, was, w.limit)
+	return slot{w, b, i, b.place(i), b.outcome}, nil, nil
+}
+
+// fill copies a chunk to its place, in the goroutine of who puts it.
+func (s slot) fill(data []byte) {
+	n := copy(s.place, data)
+	clear(s.place[n:])
+	sum := payloadSum(data)
+	s.w.mu.Lock()
+	s.b.items[s.i].sum = sum
+	s.w.mu.Unlock()
+	s.b.copying.Done()
+}
+
+func (w *writer) wake() {
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closing = true
+	w.mu.Unlock()
+	w.wake()
+}
+
+// commitAll commits batch after batch until the device is closed.
+func (w *writer) commitAll() {
+	for range w.kick {
+		for {
+			b, closing := w.take()
+			if b == nil && closing {
+				return
+			}
+			if b == nil {
+				break
+			}
+			b.copying.Wait()
+			w.finish(b, w.commit(b))
+		}
+	}
+}
+
+func (w *writer) take() (b *batch, closing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b = w.forming
+	if b == nil || len(b.items) == 0 {
+		return nil, w.closing
+	}
+	w.forming = nil
+	w.broadcast()
+	return b, false
+}
+
+// broadcast wakes all who wait for a place. Called with the lock.
+func (w *writer) broadcast() {
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// finish tells the outcome and makes the batch free for others.
+func (w *writer) finish(b *batch, err error) {
+	for i := range b.items {
+		w.d.flights.land(b.items[i].key)
+	}
+	b.outcome.err = err
+	close(b.outcome.done)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.free = append(w.free, b)
+	w.broadcast()
+}
+
+// commit makes a batch durable and then findable.
+func (w *writer) commit(b *batch) error {
+	if err := w.d.Err(); err != nil {
+		return err
+	}
+	err := w.write(b)
+	if vfs.IsFull(err) {
+		w.abandon()
+		return fullOr(err)
+	}
+	if err != nil {
+		return err
+	}
+	if err := w.d.publish(b); err != nil {
+		return w.d.fail(err)
+	}
+	return nil
+}
+
+// write puts the batch into a pack. When it returns nil, durable chunks survive a power cut.
+func (w *writer) write(b *batch) error {
+	p, err := w.packFor(vfs.AlignUp(int64(b.n)), len(b.items))
+	if err != nil {
+		return err
+	}
+	out := b.stamp(p.packInfo, p.end)
+	if _, err := p.w.WriteAt(out, p.end); err != nil {
+		if vfs.IsFull(err) {
+			return err
+		}
+		return w.d.fail(err)
+	}
+	if err := w.persist(p); err != nil {
+		return w.d.fail(err)
+	}
+	p.end += int64(len(out))
+	for i := range b.items {
+		p.records = append(p.records, b.items[i].record)
+	}
+	return nil
+}
+
+// persist waits until the batch is on the medium. Cached chunks may vanish, so nobody waits for those.
+func (w *writer) persist(p *pack) error {
+	if p.lane == cacheLane {
+		return nil
+	}
+	return p.w.Sync()
+}
+
+// packFor is the active pack, or a new one when the batch does not fit.
+func (w *writer) packFor(size int64, records int) (*pack, error) {
+	if w.active != nil && w.active.room(size, records) {
+		return w.active, nil
+	}
+	w.abandon()
+	p, err := w.d.createPack(w.lane, size, records)
+	if err != nil {
+		if !isFull(err) {
+			err = w.d.fail(err)
+		}
+		return nil, err
+	}
+	w.active = p
+	return p, nil
+}
+
+// abandon hands the active pack over to be sealed.
+func (w *writer) abandon() {
+	if w.active != nil {
+		w.d.sealing <- w.active
+		w.active = nil
+	}
+}
+
+// publish brings a batch into the index, once it is durable.
+func (d *Device) publish(b *batch) error {
+	set := make([]Pair, len(b.items))
+	for i := range b.items {
+		set[i] = Pair{b.items[i].key, b.items[i].entry()}
+	}
+	d.indexing.Lock()
+	defer d.indexing.Unlock()
+	if err := d.index.Apply(set, nil); err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	for i := range b.items {
+		d.count(set[i].Entry, b.items[i].was)
+	}
+	return nil
+}
