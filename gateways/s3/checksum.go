@@ -1,8 +1,10 @@
 package s3
 
 import (
+	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"hash"
 	"hash/crc32"
@@ -10,7 +12,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/minio/crc64nvme"
+	"github.com/zeebo/xxh3"
 
 	"github.com/edgefs/edgefs/segment"
 )
@@ -27,6 +31,11 @@ const (
 	crc64NVMe  algorithm = "CRC64NVME"
 	sha1Sum    algorithm = "SHA1"
 	sha256Sum  algorithm = "SHA256"
+	sha512Sum  algorithm = "SHA512"
+	md5Sum     algorithm = "MD5"
+	xxHash64   algorithm = "XXHASH64"
+	xxHash3    algorithm = "XXHASH3"
+	xxHash128  algorithm = "XXHASH128"
 	composite            = "COMPOSITE"
 	fullObject           = "FULL_OBJECT"
 )
@@ -34,9 +43,9 @@ const (
 // checksumPrefix begins the header, canonical, that carries a checksum.
 const checksumPrefix = "X-Amz-Checksum-"
 
-// algorithms are those that are known, in the order in which S3's documents list them.
-func algorithms() [5]algorithm {
-	return [...]algorithm{crc32IEEE, crc32C, crc64NVMe, sha1Sum, sha256Sum}
+// algorithms are those that are known.
+func algorithms() [10]algorithm {
+	return [...]algorithm{crc32IEEE, crc32C, crc64NVMe, sha1Sum, sha256Sum, sha512Sum, md5Sum, xxHash64, xxHash3, xxHash128}
 }
 
 // parseAlgorithm reads a name in any case.
@@ -49,19 +58,14 @@ func parseAlgorithm(s string) (algorithm, bool) {
 	return "", false
 }
 
+// unknownAlgorithm is the answer to any other name.
+func unknownAlgorithm() error {
+	return errInvalidRequest.say("Checksum algorithm provided is unsupported. Please try again with any of the valid types: %v", algorithms())
+}
+
 // header is the canonical name of the header that carries the checksum.
 func (a algorithm) header() string {
-	switch a {
-	case crc32IEEE:
-		return checksumPrefix + "Crc32"
-	case crc32C:
-		return checksumPrefix + "Crc32c"
-	case crc64NVMe:
-		return checksumPrefix + "Crc64nvme"
-	case sha1Sum:
-		return checksumPrefix + "Sha1"
-	}
-	return checksumPrefix + "Sha256"
+	return checksumPrefix + string(a[:1]) + strings.ToLower(string(a[1:]))
 }
 
 // element is the name of the checksum in documents.
@@ -77,20 +81,18 @@ func (a algorithm) new() hash.Hash {
 		return crc64nvme.New()
 	case sha1Sum:
 		return sha1.New()
+	case sha512Sum:
+		return sha512.New()
+	case md5Sum:
+		return md5.New()
+	case xxHash64:
+		return xxhash.New()
+	case xxHash3:
+		return xxh3.New()
+	case xxHash128:
+		return xxh3.New128()
 	}
 	return sha256.New()
-}
-
-func (a algorithm) size() int {
-	switch a {
-	case crc32IEEE, crc32C:
-		return crc32.Size
-	case crc64NVMe:
-		return crc64nvme.Size
-	case sha1Sum:
-		return sha1.Size
-	}
-	return sha256.Size
 }
 
 // linear says whether the checksum of a whole follows from those of its parts.
@@ -99,7 +101,7 @@ func (a algorithm) linear() bool { return a == crc32IEEE || a == crc32C || a == 
 // parse reads a checksum as headers carry it.
 func (a algorithm) parse(s string) ([]byte, error) {
 	sum, err := base64.StdEncoding.Strict().DecodeString(s)
-	if err != nil || len(sum) != a.size() {
+	if err != nil || len(sum) != a.new().Size() {
 		return nil, errInvalidRequest.say("Value for %s header is invalid.", strings.ToLower(a.header()))
 	}
 	return sum, nil
@@ -119,14 +121,11 @@ type claim struct {
 
 // parseClaim finds the checksum that comes with a body. Without one the claim's algorithm is empty.
 func parseClaim(h http.Header) (c claim, err error) {
-	for _, a := range algorithms() {
-		v := h.Get(a.header())
-		if v == "" {
-			continue
-		}
-		if c.algorithm != "" {
-			return c, errInvalidRequest.say("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
-		}
+	a, v, err := sumHeader(h)
+	if err != nil {
+		return c, err
+	}
+	if a != "" {
 		c.algorithm = a
 		if c.sum, err = a.parse(v); err != nil {
 			return c, err
@@ -140,6 +139,25 @@ func parseClaim(h http.Header) (c claim, err error) {
 		return c, errInvalidRequest.say("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
 	}
 	return claim{algorithm: trailer, trailer: true}, nil
+}
+
+// sumHeader finds the one header that carries a checksum.
+func sumHeader(h http.Header) (found algorithm, value string, err error) {
+	for name, values := range h {
+		suffix, ok := strings.CutPrefix(name, checksumPrefix)
+		if !ok || values[0] == "" {
+			continue
+		}
+		a, known := parseAlgorithm(suffix)
+		if !known {
+			continue // X-Amz-Checksum-Mode and the like
+		}
+		if found != "" {
+			return "", "", errInvalidRequest.say("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+		}
+		found, value = a, values[0]
+	}
+	return found, value, nil
 }
 
 // trailerAlgorithm is the checksum that a request's X-Amz-Trailer announces.
@@ -173,7 +191,7 @@ func (c claim) checkSDKAlgorithm(h http.Header) error {
 	a, ok := parseAlgorithm(name)
 	switch {
 	case !ok:
-		return errInvalidRequest.say("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+		return unknownAlgorithm()
 	case c.algorithm == "":
 		return errInvalidRequest.say("x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.")
 	case c.algorithm != a:
@@ -216,7 +234,7 @@ func (a algorithm) concat(parts []partSum) segment.Checksum {
 	for i := range sum {
 		sum[7-i] = byte(crc >> (8 * i))
 	}
-	return segment.Checksum{Algorithm: string(a), Value: base64.StdEncoding.EncodeToString(sum[8-a.size():])}
+	return segment.Checksum{Algorithm: string(a), Value: base64.StdEncoding.EncodeToString(sum[8-a.new().Size():])}
 }
 
 func bigEndian(b []byte) (n uint64) {

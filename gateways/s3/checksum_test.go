@@ -14,6 +14,9 @@ func TestChecksumsArePublishedOnes(t *testing.T) {
 		sha1Sum: "98O8HYCOBHMq32eZZczDTKeuNEE=", sha256Sum: "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=",
 	}
 	for _, a := range algorithms() {
+		if want[a] == "" {
+			continue
+		}
 		h := a.new()
 		_, _ = h.Write([]byte("123456789"))
 		got := base64.StdEncoding.EncodeToString(h.Sum(nil))

@@ -22,27 +22,22 @@ type completeRequest struct {
 }
 
 type completedPart struct {
-	Number    int `xml:"PartNumber"`
-	ETag      string
-	CRC32     string `xml:"ChecksumCRC32"`
-	CRC32C    string `xml:"ChecksumCRC32C"`
-	CRC64NVME string `xml:"ChecksumCRC64NVME"`
-	SHA1      string `xml:"ChecksumSHA1"`
-	SHA256    string `xml:"ChecksumSHA256"`
+	Number int `xml:"PartNumber"`
+	ETag   string
+	Others []struct {
+		XMLName xml.Name
+		Value   string `xml:",chardata"`
+	} `xml:",any"`
 }
 
+// checksum is the part's, as the client names it, or nothing.
 func (p *completedPart) checksum(name string) string {
-	switch algorithm(name) {
-	case crc32IEEE:
-		return p.CRC32
-	case crc32C:
-		return p.CRC32C
-	case crc64NVMe:
-		return p.CRC64NVME
-	case sha1Sum:
-		return p.SHA1
+	for _, o := range p.Others {
+		if o.XMLName.Local == algorithm(name).element() {
+			return o.Value
+		}
 	}
-	return p.SHA256
+	return ""
 }
 
 // completeUpload makes one object of an upload's parts.
@@ -252,21 +247,13 @@ func sameSum(claimed, computed string) bool {
 
 // parseWholeClaim is the object's checksum as the request has it, if it has one.
 func parseWholeClaim(h http.Header) (s segment.Checksum, err error) {
-	for _, a := range algorithms() {
-		v := h.Get(a.header())
-		if v == "" {
-			continue
-		}
-		if s.Algorithm != "" {
-			return s, errInvalidRequest.say("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
-		}
-		bare, _, _ := strings.Cut(v, "-")
-		if _, err := a.parse(bare); err != nil {
-			return s, err
-		}
-		s = segment.Checksum{Algorithm: string(a), Value: v}
+	a, v, err := sumHeader(h)
+	if err != nil || a == "" {
+		return s, err
 	}
-	return s, nil
+	bare, _, _ := strings.Cut(v, "-")
+	_, err = a.parse(bare)
+	return segment.Checksum{Algorithm: string(a), Value: v}, err
 }
 
 func sumsOf(a algorithm, parts []segment.Part) ([]partSum, bool) {

@@ -148,7 +148,7 @@ func (c *call) addChecksum(o *segment.Object, attrs *segment.Attrs) error {
 	}
 	a, ok := parseAlgorithm(name)
 	if !ok {
-		return errInvalidRequest.say("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+		return unknownAlgorithm()
 	}
 	for _, s := range attrs.Checksums {
 		if s.Algorithm == string(a) && !s.Composite {

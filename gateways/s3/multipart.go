@@ -71,7 +71,7 @@ func uploadChecksum(h http.Header) (sum segment.Checksum, err error) {
 	}
 	a, ok := parseAlgorithm(name)
 	if !ok {
-		return sum, errInvalidRequest.say("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+		return sum, unknownAlgorithm()
 	}
 	sum.Algorithm = string(a)
 	switch strings.ToUpper(kind) {
