@@ -54,12 +54,16 @@ func writeStatus(w io.Writer, s admin.Status) {
 		}
 	}
 	line("holds", "%s in %s, %s", counted(s.Objects, "object"), counted(int64(s.Buckets), "bucket"), bytesText(s.Bytes))
-	line("chunks", "%d here, %s; %s on the device, %s free", s.Storage.Chunks, bytesText(s.Storage.ChunkBytes), bytesText(s.Storage.DiskBytes), bytesText(s.Storage.FreeBytes))
+	line("chunks", "%d, %s; %d cached, %s; the device takes %s, %s are free", s.Storage.Chunks, bytesText(s.Storage.Bytes),
+		s.Storage.CachedChunks, bytesText(s.Storage.CachedBytes), bytesText(s.Storage.DeviceBytes), bytesText(s.Storage.FreeBytes))
 	if s.Storage.ExposedBytes >= 0 {
 		line("exposed", "%s that no other segment is known to hold", bytesText(s.Storage.ExposedBytes))
 	}
 	if s.Storage.DamagedChunks > 0 {
 		line("damage", "%s found since the start", counted(s.Storage.DamagedChunks, "damaged chunk"))
+	}
+	if s.Storage.Failed {
+		line("device", "FAILED: nothing more is written to it")
 	}
 	if s.Conflicts > 0 {
 		line("conflicts", "%d (edgefs conflicts shows them)", s.Conflicts)

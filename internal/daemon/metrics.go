@@ -93,10 +93,14 @@ func newSiteCollector(d *Daemon) *siteCollector {
 	add("objects", "Objects that listings show.", level, func(s admin.Status) float64 { return float64(s.Objects) })
 	add("object_bytes", "Bytes of the objects that listings show.", level, func(s admin.Status) float64 { return float64(s.Bytes) })
 	add("conflicts", "Keys with versions of which none was written in knowledge of the other.", level, func(s admin.Status) float64 { return float64(s.Conflicts) })
-	add("chunks", "Chunks held here.", level, func(s admin.Status) float64 { return float64(s.Storage.Chunks) })
-	add("chunk_bytes", "Plain bytes of the chunks held here, each once.", level, func(s admin.Status) float64 { return float64(s.Storage.ChunkBytes) })
-	add("device_bytes", "Bytes that packs take on the device.", level, func(s admin.Status) float64 { return float64(s.Storage.DiskBytes) })
+	add("chunks", "Durable chunks held here.", level, func(s admin.Status) float64 { return float64(s.Storage.Chunks) })
+	add("chunk_bytes", "Bytes of the durable chunks held here, as they are stored.", level, func(s admin.Status) float64 { return float64(s.Storage.Bytes) })
+	add("cached_chunks", "Chunks that came from other segments, and may vanish.", level, func(s admin.Status) float64 { return float64(s.Storage.CachedChunks) })
+	add("cached_bytes", "Bytes of these chunks, as they are stored.", level, func(s admin.Status) float64 { return float64(s.Storage.CachedBytes) })
+	add("staged_bytes", "Bytes in memory and in the log, on their way to the device.", level, func(s admin.Status) float64 { return float64(s.Storage.StagedBytes) })
+	add("device_bytes", "Bytes that the device takes of its file system.", level, func(s admin.Status) float64 { return float64(s.Storage.DeviceBytes) })
 	add("device_free_bytes", "Free bytes of the device's file system.", level, func(s admin.Status) float64 { return float64(s.Storage.FreeBytes) })
+	add("device_failed", "1 when the device takes no writes any more.", level, func(s admin.Status) float64 { return truth(s.Storage.Failed) })
 	add("damaged_chunks_total", "Damaged copies of chunks that were found.", count, func(s admin.Status) float64 { return float64(s.Storage.DamagedChunks) })
 	return c
 }
