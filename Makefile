@@ -24,7 +24,7 @@ build: ## Build bin/edgefs
 # On a terminal the segments get a process group of their own (set -m), so that Ctrl-C ends them in order, and make ends well too.
 .PHONY: run
 run: build ## Run two linked segments, hawaii and tokyo, until Ctrl-C; their data stays in ./.edgefs (PORT=9000 is the first port)
-	@if [ -t 0 ]; then set -m; bin/edgefs run --dir "$(DATA)" --port "$(PORT)"; exit $$?; fi; \
+	@if [ -t 0 ] || [ -t 1 ]; then set -m; bin/edgefs run --dir "$(DATA)" --port "$(PORT)"; exit $$?; fi; \
 	exec bin/edgefs run --dir "$(DATA)" --port "$(PORT)"
 
 .PHONY: reset

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -99,15 +100,28 @@ func ignoreCancelled(err error) error {
 func checkPorts(sites []site) error {
 	for _, s := range sites {
 		for i, purpose := range purposes() {
-			l, err := net.Listen("tcp", s.address(i))
-			if err != nil {
+			if err := s.try(i); err != nil {
 				return fmt.Errorf("%s for %s of %s is taken: name other ports with --port (make run: PORT=9100), or end what runs there: %w",
 					s.address(i), purpose, s.name, err)
 			}
-			l.Close()
 		}
 	}
 	return nil
+}
+
+// try says whether a port is free: links take a port of UDP, all else of TCP.
+func (s site) try(i int) error {
+	var l io.Closer
+	var err error
+	if purposes()[i] == "link" {
+		l, err = net.ListenPacket("udp", s.address(i))
+	} else {
+		l, err = net.Listen("tcp", s.address(i))
+	}
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 // introduce waits for the sites, links them when they are new, and tells the user.
