@@ -13,7 +13,6 @@ import (
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/isgw/wire"
 	"github.com/edgefs/edgefs/segment"
-	"github.com/edgefs/edgefs/segment/tree"
 )
 
 // resync compares what the peer has seen of every bucket with what this segment has, syncs what it lacks, and returns where the feed goes on.
@@ -320,16 +319,8 @@ func (t *offeredTree) grant(c chunk.Chunk) error {
 
 // children are the ids that a chunk of an offered state names: a root names two trees, a node nodes and values.
 func children(c chunk.Chunk, root bool) ([]chunk.ID, error) {
-	if !root {
-		return tree.Children(c.Data())
+	if root {
+		return segment.RootChildren(c.Data())
 	}
-	const heads, history = 2, 3 // docs/format/bucket.md
-	var ids []chunk.ID
-	err := wire.Fields(c.Data(), func(f wire.Field) error {
-		if f.Is(heads, chunk.IDSize) || f.Is(history, chunk.IDSize) {
-			ids = append(ids, chunk.ID(f.Bytes))
-		}
-		return nil
-	})
-	return ids, err
+	return segment.NodeChildren(c.Data())
 }

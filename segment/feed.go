@@ -28,22 +28,61 @@ type FeedItem struct {
 	Mark Vector
 }
 
-// LogEnd is the position behind the last committed one: where a feed of what comes next begins.
-func (s *Segment) LogEnd() uint64 { return s.log.Last() + 1 }
+// LogEnd is the position behind the last one applied: where a feed of what comes next begins.
+func (s *Segment) LogEnd() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.pos + 1
+}
+
+// waitApplied waits until the log record at pos is applied: what a peer is told of is readable here.
+func (s *Segment) waitApplied(ctx context.Context, pos uint64) error {
+	for {
+		s.mu.RLock()
+		last, news := s.pos, s.applied
+		s.mu.RUnlock()
+		if last >= pos {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.failure.ch:
+			return s.failure.get()
+		}
+	}
+}
+
+// NodeChildren are the ids that a node of a bucket's trees names: what a peer that was given the node may ask for next.
+func NodeChildren(node []byte) ([]chunk.ID, error) { return tree.Children(node) }
+
+// RootChildren are the ids of the two trees that a root chunk names.
+func RootChildren(data []byte) ([]chunk.ID, error) {
+	r, err := parseRoot(data)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc([]chunk.ID{r.heads, r.history}, chunk.ID.IsZero), nil
+}
 
 // FeedFrom reads the committed steps of linked buckets from a log position on, about max bytes of log, and the position to go on from. It
 // waits while there is no log record at pos. Items may be empty. It fails with ErrLogCut when the log no longer reaches back to pos.
 func (s *Segment) FeedFrom(ctx context.Context, pos uint64, max int64) (items []FeedItem, next uint64, err error) {
-	if err := s.log.Wait(ctx, pos); err != nil {
-		if s.failure.get() != nil {
-			return nil, pos, s.failure.get()
-		}
+	if err := s.waitApplied(ctx, pos); err != nil {
 		return nil, pos, err
 	}
+	end := s.LogEnd()
 	next, err = s.log.Read(ctx, pos, max, func(r journal.Record) error {
+		if r.Pos >= end {
+			return errStop
+		}
 		items, err = appendFeed(items, r)
 		return err
 	})
+	if errors.Is(err, errStop) {
+		next, err = end, nil
+	}
 	if errors.Is(err, journal.ErrCut) {
 		return nil, pos, fmt.Errorf("feed from %d: %w", pos, ErrLogCut)
 	}

@@ -360,7 +360,7 @@ func (s *Segment) CreateBucket(ctx context.Context, name string, o BucketOptions
 		}
 	}
 	doc.created = s.clock.now()
-	unlock := s.latches.lock(FederationBucket, name) // one of two that create the same name here waits, and then finds it
+	unlock := s.outer.lock(FederationBucket, name) // one of two that create the same name here waits, and then finds it
 	defer unlock()
 	if _, err := s.Bucket(name); err == nil {
 		return nil, fmt.Errorf("bucket %q: %w", name, ErrBucketExists)

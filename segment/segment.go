@@ -95,7 +95,8 @@ type Segment struct {
 	log     *journal.Journal
 	nodes   *tree.Cache
 	clock   clock
-	latches latches
+	latches latches // of keys; whoever holds one takes no other
+	outer   latches // of bucket names and uploads, taken before a key's
 	news    news
 	names   names
 	bufs    *dedup.Buffers
@@ -103,7 +104,8 @@ type Segment struct {
 	mu      sync.RWMutex // guards what follows; taken before a bucket's mu, never after
 	buckets map[BucketID]*Bucket
 	cursors map[ID]Cursor
-	pos     uint64 // last log position applied
+	pos     uint64        // last log position applied
+	applied chan struct{} // closed when pos grows
 
 	inc      atomic.Uint32 // this life
 	applying sync.Mutex    // held while entries are applied: what is seen under it is the state at one position
@@ -120,7 +122,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	if cfg.ID == 0 || cfg.Name == "" || cfg.Chunks == nil {
 		return nil, fmt.Errorf("open segment: id, name and chunks are needed: %w", ErrInvalidArgument)
 	}
-	s := &Segment{cfg: cfg, nodes: tree.NewCache(cfg.NodeCache), buckets: map[BucketID]*Bucket{}, cursors: map[ID]Cursor{}}
+	s := &Segment{cfg: cfg, nodes: tree.NewCache(cfg.NodeCache), buckets: map[BucketID]*Bucket{}, cursors: map[ID]Cursor{}, applied: make(chan struct{})}
 	s.bufs = dedup.NewBuffers(cfg.BufferBytes)
 	s.inc.Store(1)
 	s.clock.wall = cfg.Clock
@@ -307,6 +309,8 @@ func (s *Segment) applyEntry(ctx context.Context, pos uint64, e *entry) error {
 		s.cursors[c.peer] = c.Cursor
 	}
 	s.pos = max(s.pos, pos)
+	close(s.applied)
+	s.applied = make(chan struct{})
 	s.mu.Unlock()
 	return nil
 }

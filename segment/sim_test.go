@@ -28,8 +28,7 @@ func TestSimulation(t *testing.T) {
 		return
 	}
 	for seed := range uint64(*simSeeds) {
-		simulate(t, seed+1, false)
-		if t.Failed() {
+		if !t.Run(fmt.Sprint(seed+1), func(t *testing.T) { simulate(t, seed+1, false) }) {
 			t.Fatalf("replay with: go test -run TestSimulation ./segment -sim.seed %d", seed+1)
 		}
 	}

@@ -112,7 +112,7 @@ func (w *Writer) CommitPart(ctx context.Context, a Attrs) (Part, error) {
 func (b *Bucket) putPart(ctx context.Context, t partTarget, m dedup.Manifest, payload []chunk.Chunk, a Attrs) (Part, error) {
 	upload := b.uploadPrefix(t.key) + t.id
 	local := b.s.buckets[localBucket]
-	defer b.s.latches.lock(b.id, upload)() // so that no part outlives its upload
+	defer b.s.outer.lock(b.id, upload)() // so that no part outlives its upload
 	if _, err := b.Upload(ctx, t.key, t.id); err != nil {
 		return Part{}, err
 	}
@@ -275,7 +275,7 @@ type Completion struct {
 // that is not there, or has another ETag, is ErrInvalidPart.
 func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []PartRef, done Completion, c Cond) (Version, error) {
 	upload := b.uploadPrefix(key) + id
-	defer b.s.latches.lock(b.id, upload)()
+	defer b.s.outer.lock(b.id, upload)()
 	u, err := b.Upload(ctx, key, id)
 	if err != nil {
 		return Version{}, err
@@ -358,7 +358,7 @@ func (b *Bucket) planEnd(ctx context.Context, upload string) (plan, error) {
 // AbortUpload gives an upload and its parts up.
 func (b *Bucket) AbortUpload(ctx context.Context, key, id string) error {
 	upload := b.uploadPrefix(key) + id
-	defer b.s.latches.lock(b.id, upload)()
+	defer b.s.outer.lock(b.id, upload)()
 	if _, err := b.Upload(ctx, key, id); err != nil {
 		return err
 	}
