@@ -87,7 +87,9 @@ func (h *history) check(fs vfs.FS) error {
 	return nil
 }
 
-// TestEveryCrashPoint cuts the power at every operation of a workload, twice over, and looks at what is left.
+// TestEveryCrashPoint cuts the power, or kills the process, at every operation of a workload, and looks at what is left; then again in the lives
+// that follow.
+
 func TestEveryCrashPoint(t *testing.T) {
 	fs := vfs.NewCrash()
 	must(t, (&history{}).work(fs, 25))
@@ -103,7 +105,11 @@ func TestEveryCrashPoint(t *testing.T) {
 				if err != nil && !errors.Is(err, vfs.ErrCut) {
 					t.Fatalf("operation %d, seed %d, life %d: %v", n, seed, life, err)
 				}
-				fs = fs.Crash(rng)
+				if rng.IntN(3) == 0 {
+					fs.Kill()
+				} else {
+					fs = fs.Crash(rng)
+				}
 				if err := h.check(fs); err != nil {
 					t.Fatalf("after a crash at operation %d, seed %d, life %d: %v\n%s", n, seed, life, err, dump(fs))
 				}

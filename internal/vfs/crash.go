@@ -101,7 +101,17 @@ func (c *Crash) Crash(rng *rand.Rand) *Crash {
 	return after
 }
 
+// Kill makes the file system what the next process finds when this one was killed, but the machine goes on: all that was written is seen, though
+// it may not survive a power cut yet; locks are free; a cut of [Crash.CutAfter] is over.
+func (c *Crash) Kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut, c.inject = -1, nil
+	clear(c.locks)
+}
+
 // begin is asked before each operation, with the lock held.
+
 func (c *Crash) begin(op Op) error {
 	if c.cut == 0 {
 		return ErrCut
