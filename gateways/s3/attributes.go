@@ -37,7 +37,7 @@ func (c *call) getAttributes() error {
 		}
 	}
 	if want["StorageClass"] {
-		d.text("StorageClass", "STANDARD")
+		d.text("StorageClass", storageClass(&v))
 	}
 	if want["ObjectSize"] {
 		d.num("ObjectSize", v.Size())

@@ -1,6 +1,8 @@
 package s3
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,6 +17,10 @@ const (
 	// maxSystemMeta bounds the other stored headers.
 	maxSystemMeta = 8 << 10
 	metaPrefix    = "X-Amz-Meta-"
+
+	redirectHeader     = "X-Amz-Website-Redirect-Location"
+	storageClassHeader = "X-Amz-Storage-Class"
+	standardClass      = "STANDARD"
 
 	maxTags     = 10
 	maxTagKey   = 128 // characters
@@ -38,8 +44,8 @@ func refuseHeaders(h http.Header) error {
 	if err := checkACL(h); err != nil {
 		return err
 	}
-	switch h.Get("X-Amz-Storage-Class") {
-	case "", "STANDARD", "REDUCED_REDUNDANCY":
+	switch h.Get(storageClassHeader) {
+	case "", standardClass, "REDUCED_REDUNDANCY": // a name only: what a bucket's redundancy is, all of its objects have
 	default:
 		return errInvalidStorageClass
 	}
@@ -73,6 +79,8 @@ func readMeta(h http.Header) (map[string]string, error) {
 				continue
 			}
 			system += len(value)
+		case name == storageClassHeader && value == standardClass:
+			continue
 		case storedHeader(name) && value != "":
 			system += len(value)
 		default:
@@ -88,10 +96,27 @@ func readMeta(h http.Header) (map[string]string, error) {
 
 func storedHeader(name string) bool {
 	switch name {
-	case "Content-Type", "Cache-Control", "Content-Disposition", "Content-Language", "Expires", "X-Amz-Website-Redirect-Location":
+	case "Content-Type", "Cache-Control", "Content-Disposition", "Content-Language", "Expires", redirectHeader, storageClassHeader:
 		return true
 	}
 	return false
+}
+
+// storageClass is the class that an object was given.
+func storageClass(v *segment.Version) string {
+	return cmp.Or(v.Attrs.Meta[strings.ToLower(storageClassHeader)], standardClass)
+}
+
+// copiedMeta is the metadata of a copy that keeps its source's: S3 does not copy these two headers.
+func copiedMeta(from, own map[string]string) map[string]string {
+	m := maps.Clone(from)
+	for _, name := range []string{strings.ToLower(redirectHeader), strings.ToLower(storageClassHeader)} {
+		delete(m, name)
+		if v, ok := own[name]; ok {
+			m[name] = v
+		}
+	}
+	return m
 }
 
 // withoutChunked drops "aws-chunked", which is of the transfer, from a Content-Encoding.

@@ -128,11 +128,13 @@ func (c *call) copiedAttrs(s source, from, own segment.Attrs) (segment.Attrs, er
 		return from, err
 	}
 	onItself := s.bucket == c.bucket && s.key == c.key && s.ref.Current()
-	if onItself && !replaceMeta && !replaceTags && h.Get("X-Amz-Storage-Class") == "" && h.Get("X-Amz-Website-Redirect-Location") == "" {
+	if onItself && !replaceMeta && !replaceTags && h.Get(storageClassHeader) == "" && h.Get(redirectHeader) == "" {
 		return from, errInvalidRequest.say("This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
 	if replaceMeta {
 		from.Meta = own.Meta
+	} else {
+		from.Meta = copiedMeta(from.Meta, own.Meta)
 	}
 	if replaceTags {
 		from.Tags = own.Tags

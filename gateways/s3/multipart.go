@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"crypto/md5"
 	"encoding/hex"
 	"io"
@@ -268,7 +269,7 @@ func (c *call) listParts() error {
 		d.text("UploadId", id)
 		d.owner("Initiator", theOwner)
 		d.owner("Owner", theOwner)
-		d.text("StorageClass", "STANDARD")
+		d.text("StorageClass", cmp.Or(u.Attrs.Meta[strings.ToLower(storageClassHeader)], standardClass))
 		d.num("PartNumberMarker", int64(after))
 		next := 0
 		if len(parts) > 0 {
@@ -360,7 +361,7 @@ func (l *listing) upload(d *document, u *segment.Upload) {
 	d.text("UploadId", u.ID)
 	d.owner("Initiator", theOwner)
 	d.owner("Owner", theOwner)
-	d.text("StorageClass", "STANDARD")
+	d.text("StorageClass", cmp.Or(u.Attrs.Meta[strings.ToLower(storageClassHeader)], standardClass))
 	d.time("Initiated", u.Started)
 	for _, s := range u.Attrs.Checksums {
 		d.text("ChecksumAlgorithm", s.Algorithm)
