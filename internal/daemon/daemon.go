@@ -109,7 +109,7 @@ func (d *Daemon) start(ctx context.Context) (err error) {
 		return err
 	}
 	d.mu.Lock()
-	d.enter(s)
+	d.enter(ctx, s)
 	d.mu.Unlock()
 	d.metrics.registry.MustRegister(newSiteCollector(d))
 	e := d.Endpoints()

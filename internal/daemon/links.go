@@ -84,7 +84,7 @@ func (d *Daemon) join(ctx context.Context, invitation string) (isgw.Peer, error)
 		d.fail(err)
 		return isgw.Peer{}, err
 	}
-	d.enter(s)
+	d.enter(ctx, s)
 	return peer, refused
 }
 

@@ -124,6 +124,8 @@ func (c *siteCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, g := range c.gauges {
 		ch <- prometheus.MustNewConstMetric(g.desc, g.kind, g.of(status))
 	}
+	exposed := prometheus.NewDesc("edgefs_exposed_bytes", "Bytes that no other segment is known to hold, as last counted; -1 before.", nil, nil)
+	ch <- prometheus.MustNewConstMetric(exposed, prometheus.GaugeValue, float64(s.exposure.bytes.Load()))
 	s.links.Collector().Collect(ch)
 }
 

@@ -34,8 +34,9 @@ type site struct {
 	admin   *server.Server
 	s3      http.Handler
 
-	closing chan struct{}
-	watch   sync.WaitGroup
+	exposure exposure
+	closing  chan struct{}
+	watch    sync.WaitGroup
 }
 
 // openSite opens from the bottom up: chunks, the segment on them, links, gateways.
@@ -105,10 +106,12 @@ func (s *site) close(ctx context.Context) error {
 }
 
 // enter makes s what is served. The caller holds mu.
-func (d *Daemon) enter(s *site) {
+func (d *Daemon) enter(ctx context.Context, s *site) {
 	d.site = s
 	d.admin.set(s.admin)
 	d.s3.set(s.s3)
+	s.exposure.bytes.Store(-1)
+	s.watchExposure(ctx)
 	s.watch.Go(func() {
 		select {
 		case <-s.segment.Failed():

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -34,15 +35,22 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	st.Storage.ExposedBytes = 0
-	for _, info := range s.Segment.Buckets() {
-		n, err := s.Exposed(r.Context(), info.ID)
-		if err != nil {
-			return err
-		}
-		st.Storage.ExposedBytes += n
+	if st.Storage.ExposedBytes, err = s.ExposedBytes(r.Context()); err != nil {
+		return err
 	}
 	return ok(w, st)
+}
+
+// ExposedBytes counts, in all buckets, what no other segment is known to hold. It may take long.
+func (s *Server) ExposedBytes(ctx context.Context) (total int64, err error) {
+	for _, info := range s.Segment.Buckets() {
+		n, err := s.Exposed(ctx, info.ID)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) error { return ok(w, s.Health()) }
