@@ -71,13 +71,13 @@ func (f *feeder) run(ctx context.Context, pos uint64) error {
 		if err != nil {
 			return err
 		}
-		before := f.x.stream.t.sent[feedBytes].Load()
+		before := f.x.stream.wrote
 		if items = f.news(items); len(items) > 0 {
 			if err := f.send(&wire.Batch{Items: items, Next: next}); err != nil {
 				return err
 			}
 		}
-		f.k.gap.passed(next, f.x.stream.t.sent[feedBytes].Load()-before)
+		f.k.gap.passed(next, f.x.stream.wrote-before)
 		pos = next
 	}
 }

@@ -47,8 +47,9 @@ func (t *traffic) meter(s transport.Stream, k kind) *metered {
 // metered is a stream that is counted.
 type metered struct {
 	transport.Stream
-	t    *traffic
-	kind kind
+	t     *traffic
+	kind  kind
+	wrote uint64 // by the one goroutine that writes
 }
 
 // become counts what follows as of another kind. It is called before reading and writing go apart.
@@ -63,5 +64,6 @@ func (m *metered) Read(p []byte) (int, error) {
 func (m *metered) Write(p []byte) (int, error) {
 	n, err := m.Stream.Write(p)
 	m.t.sent[m.kind].Add(uint64(n))
+	m.wrote += uint64(n)
 	return n, err
 }

@@ -45,7 +45,7 @@ type site struct {
 	*segment.Segment
 	w     *world
 	id    *identity.Identity
-	fs    vfs.FS
+	fs    *vfs.Crash
 	dir   string
 	store *memory.Device
 	lazy  *isgw.Lazy
@@ -57,17 +57,19 @@ type site struct {
 // newWorld starts segments whose links are not made yet.
 func newWorld(t *testing.T, net *memnet.Network, names ...string) *world {
 	w := &world{t: t, net: net, sites: map[string]*site{}}
-	for i, id := range identitytest.Federation(t, names...) {
-		s := &site{w: w, id: id, fs: vfs.NewCrash(), dir: "/" + names[i], store: memory.New(), limit: time.Second}
-		w.sites[names[i]] = s
-		s.start()
+	for _, id := range identitytest.Federation(t, names...) {
+		w.adopt(id)
 	}
-	t.Cleanup(func() {
-		for _, s := range w.sites {
-			s.stop()
-		}
-	})
 	return w
+}
+
+// adopt starts a segment of the world.
+func (w *world) adopt(id *identity.Identity) *site {
+	s := &site{w: w, id: id, fs: vfs.NewCrash(), dir: "/" + id.Name, store: memory.New(), limit: time.Second}
+	w.sites[id.Name] = s
+	s.start()
+	w.t.Cleanup(s.stop)
+	return s
 }
 
 func inMemory() *memnet.Network { return memnet.New(15 * time.Second) }
@@ -248,7 +250,8 @@ func (w *world) converge(bucket string, names ...string) chunk.ID {
 				return err
 			}
 			if i > 0 && r != root {
-				return fmt.Errorf("%s has %v, not %v", name, r, root)
+				first, _ := w.at(names[0]).Bucket(bucket)
+				return fmt.Errorf("%s has %v, not %v: seen %v and %v", name, r, root, b.Seen(), first.Seen())
 			}
 			root = r
 		}
