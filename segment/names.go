@@ -85,10 +85,16 @@ func parseBucketDoc(b []byte) (*bucketDoc, error) {
 		}
 		return err
 	})
-	if err == nil && format != bucketDocFormat {
-		err = fmt.Errorf("bucket document format %d: %w", format, ErrForeign)
+	switch {
+	case err != nil:
+		return nil, err
+	case format != bucketDocFormat:
+		return nil, fmt.Errorf("bucket document format %d: %w", format, ErrForeign)
 	}
-	return d, err
+	if err := d.cutter.Validate(); err != nil {
+		return nil, fmt.Errorf("bucket document: %w: %w", err, ErrForeign)
+	}
+	return d, nil
 }
 
 // names is what the federation bucket's documents say, in memory.

@@ -1,0 +1,229 @@
+package segment
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/dedup"
+)
+
+var rewriteGolden = flag.Bool("golden.rewrite", false, "write testdata/golden anew: only for a format that no release has written")
+
+// sample values use every field. Their ids are fixed, so their bytes are too.
+var (
+	sampleOrigin = Origin{0x1122334455667788, 3}
+	sampleID     = VersionID{Stamp{Epoch{2, Origin{5, 1}}, 0x0123456789ab0007}, Dot{sampleOrigin, 300}}
+	sampleOlder  = VersionID{Stamp{HLC: 0x0123456789aa0000}, Dot{Origin{9, 1}, 1}}
+)
+
+func sampleVersion(t testing.TB) *Version {
+	t.Helper()
+	domain := chunk.NewDomain([32]byte{1})
+	w := dedup.NewWriter(t.Context(), dedup.Stores{Data: newMapStore(), Meta: newMapStore()}, domain, dedup.Default(), dedup.Options{})
+	if _, err := w.Write([]byte("twelve bytes")); err != nil {
+		t.Fatal(err)
+	}
+	m, err := w.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Version{
+		VersionID: sampleID, Key: "a/b", Null: true, Superseded: true, Holds: []Dot{{Origin{9, 1}, 7}, sampleID.Dot}, Content: m,
+		Attrs: Attrs{
+			ETag: "0123456789abcdef0123456789abcdef-2", Meta: map[string]string{"content-type": "text/plain", "x-amz-meta-b": "2"},
+			Tags: map[string]string{"t": "v"}, Checksums: []Checksum{{"CRC32", "AAAAAA==", true}}, Parts: []int64{5, 7}, File: []byte{1},
+		},
+	}
+}
+
+func sampleRecord(t testing.TB) *record {
+	put := sampleVersion(t)
+	put.Holds, put.Superseded = []Dot{sampleID.Dot}, false
+	lock := *put
+	lock.VersionID, lock.Holds = sampleOlder, []Dot{sampleOlder.Dot}
+	return &record{
+		VersionID: sampleID, deps: Vector{Origin{9, 1}: 12},
+		effects: []effect{
+			{key: "a/b", hold: put, gone: []goneHold{{sampleOlder, sampleOlder.Dot}, {sampleOlder, Dot{Origin{9, 1}, 4}}}, over: []VersionID{sampleOlder}},
+			{key: "a/b", hold: &lock},
+			{key: "gone", gone: []goneHold{{sampleOlder, sampleOlder.Dot}}},
+		},
+		settings: &settingsRecord{Settings{Versioning: Versioned, Full: true, EagerBytes: 4096}, sampleID},
+	}
+}
+
+func sampleEntry(t testing.TB) *entry {
+	f := foldItem{bucket: BucketID{1, 2}, prev: 4, covers: 9, root: []byte("root"), stats: counters{1, 2, 3, 4}}
+	return &entry{
+		writes:  []write{{bucket: BucketID{1, 2}, record: sampleRecord(t), payload: [][]byte{[]byte("payload")}}},
+		folds:   []foldItem{f},
+		merges:  []mergeItem{{f, Vector{sampleOrigin: 5}, 77, 88}},
+		cursors: []cursorItem{{77, Cursor{2, 1000}}},
+		life:    6,
+	}
+}
+
+func sampleDoc() *bucketDoc {
+	return &bucketDoc{BucketID{1, 2}, "photos", 0x0123456789ab0007, 5, dedup.Default(), "private", [16]byte{3}, DefaultSettings()}
+}
+
+// formats are all that the package writes: encoded samples, and a decoder that encodes again what it read.
+func formats(t testing.TB) map[string]struct {
+	bytes []byte
+	again func([]byte) ([]byte, error)
+} {
+	type format = struct {
+		bytes []byte
+		again func([]byte) ([]byte, error)
+	}
+	v, r, e, d := sampleVersion(t), sampleRecord(t), sampleEntry(t), sampleDoc()
+	rt := root{chunk.ID{1}, chunk.ID{2}, Vector{sampleOrigin: 5, Origin{9, 1}: 1}, *r.settings}
+	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
+	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: e.cursors, buckets: []bucketState{{e.folds[0], d, true}}}
+	return map[string]format{
+		"version": {v.appendTo(nil, false), func(b []byte) ([]byte, error) {
+			v, err := parseVersion(b)
+			if err != nil {
+				return nil, err
+			}
+			return v.appendTo(nil, false), nil
+		}},
+		"record": {r.appendTo(nil), func(b []byte) ([]byte, error) {
+			r, err := parseRecord(b)
+			if err != nil {
+				return nil, err
+			}
+			return r.appendTo(nil), nil
+		}},
+		"entry": {e.appendTo(nil), func(b []byte) ([]byte, error) {
+			e, err := parseEntry(b)
+			if err != nil {
+				return nil, err
+			}
+			return e.appendTo(nil), nil
+		}},
+		"bucket-document": {d.appendTo(nil), func(b []byte) ([]byte, error) {
+			d, err := parseBucketDoc(b)
+			if err != nil {
+				return nil, err
+			}
+			return d.appendTo(nil), nil
+		}},
+		"root": {rt.appendTo(nil), func(b []byte) ([]byte, error) {
+			r, err := parseRoot(b)
+			if err != nil {
+				return nil, err
+			}
+			return r.appendTo(nil), nil
+		}},
+		"head": {h.appendTo(nil), func(b []byte) ([]byte, error) {
+			h, err := parseHead("k", b)
+			if err != nil {
+				return nil, err
+			}
+			return h.appendTo(nil), nil
+		}},
+		"state": {st.appendTo(nil, 42), func(b []byte) ([]byte, error) {
+			st, err := parseState(b, 42)
+			if err != nil {
+				return nil, err
+			}
+			return st.appendTo(nil, 42), nil
+		}},
+	}
+}
+
+func TestFormatsAreThoseOfTheGoldenFiles(t *testing.T) {
+	for name, f := range formats(t) {
+		file := filepath.Join("testdata", "golden", name+".hex")
+		got := hex.Dump(f.bytes)
+		if *rewriteGolden {
+			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s is written as\n%swant\n%s", name, got, want)
+		}
+		again, err := f.again(f.bytes)
+		if err != nil || !bytes.Equal(again, f.bytes) {
+			t.Errorf("%s, read and written again, is\n%s, %v", name, hex.Dump(again), err)
+		}
+	}
+}
+
+func TestFieldsOfLaterBuildsSurvive(t *testing.T) {
+	v := sampleVersion(t)
+	later := putMessage(v.appendTo(nil, false), 100, "later")
+	w, err := parseVersion(later)
+	if err != nil || !bytes.Equal(w.appendTo(nil, false), later) {
+		t.Errorf("version: %v", err)
+	}
+	set := putUint(DefaultSettings().appendTo(nil), 50, 1)
+	s, err := parseSettings(set)
+	if err != nil || !bytes.Equal(s.appendTo(nil), set) {
+		t.Errorf("settings: %v", err)
+	}
+}
+
+func TestHistoryKeysSortByKeyThenNewestFirst(t *testing.T) {
+	var last []byte
+	for _, k := range []struct {
+		key string
+		id  VersionID
+	}{{"", sampleID}, {"a", sampleID}, {"a", sampleOlder}, {"a\x00", sampleID}, {"a\x00\x00b", sampleID}, {"a\x00\x01", sampleID}, {"a\x01", sampleID}, {"b", sampleID}, {"b", sampleOlder}} {
+		b := historyKey(k.key, k.id)
+		if bytes.Compare(last, b) >= 0 {
+			t.Errorf("%q, %v does not follow", k.key, k.id)
+		}
+		key, id, err := parseHistoryKey(b)
+		if err != nil || key != k.key || id != k.id {
+			t.Errorf("%q, %v comes back as %q, %v, %v", k.key, k.id, key, id, err)
+		}
+		last = b
+	}
+}
+
+func TestVersionIDsComeBackAsTheyWere(t *testing.T) {
+	for _, v := range []VersionID{sampleID, sampleOlder} {
+		got, err := ParseVersionID(v.String())
+		if err != nil || got != v {
+			t.Errorf("%v: %v, %v", v, got, err)
+		}
+	}
+	for _, s := range []string{"x", "null", sampleID.String() + "A", "====", " "} {
+		if v, err := ParseVersionID(s); err == nil {
+			t.Errorf("%q is read as %v", s, v)
+		}
+	}
+}
+
+// FuzzDecoders feeds all decoders: none may panic, and what one accepts must be written as something it reads as the same.
+func FuzzDecoders(f *testing.F) {
+	all := formats(f)
+	for _, x := range all {
+		f.Add(x.bytes)
+		f.Add(x.bytes[:len(x.bytes)/2])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for name, x := range all {
+			once, err := x.again(b)
+			if err != nil {
+				continue
+			}
+			twice, err := x.again(once)
+			if err != nil || !bytes.Equal(once, twice) {
+				t.Errorf("%s: %x is written as %x, and that as %x, %v", name, b, once, twice, err)
+			}
+		}
+	})
+}
