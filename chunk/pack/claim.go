@@ -35,7 +35,18 @@ func (d *Device) claim() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return d.make()
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return d.syncDirs() // what is seen may not be durable yet, when the process that made it was killed
+}
+
+// syncDirs makes the folder, and what it holds, survive a power cut.
+func (d *Device) syncDirs() error {
+	if err := d.opts.FS.SyncDir(path.Dir(d.opts.Dir)); err != nil {
+		return err
+	}
+	return d.opts.FS.SyncDir(d.opts.Dir)
 }
 
 // refuseForeign looks before anything is written.
@@ -69,9 +80,6 @@ func (d *Device) make() error {
 	if err := sys.MkdirAll(path.Join(dir, packDir)); err != nil {
 		return err
 	}
-	if err := sys.SyncDir(path.Dir(dir)); err != nil {
-		return err
-	}
 	if _, err := rand.Read(d.id[:]); err != nil {
 		return err
 	}
@@ -82,7 +90,7 @@ func (d *Device) make() error {
 	if err := sys.Rename(name+".tmp", name); err != nil {
 		return err
 	}
-	return sys.SyncDir(dir)
+	return d.syncDirs()
 }
 
 func writeFormat(sys vfs.FS, name string, id deviceID) error {

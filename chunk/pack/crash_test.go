@@ -3,6 +3,7 @@ package pack
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -21,7 +22,6 @@ type story struct {
 }
 
 func newStory() *story { return &story{acked: map[chunk.ID]bool{}} }
-
 
 var crashDomain = chunktest.Domain(7)
 
@@ -114,6 +114,9 @@ func (s *story) check(fs vfs.FS, x Index) error {
 	return nil
 }
 
+// seeds is how often the crash tests cut the power at each operation, each time with another outcome.
+var seeds = flag.Uint64("seeds", 1, "outcomes of each crash point")
+
 // TestEveryCrashPoint cuts the power, or kills the process, at every operation of a workload and looks at what is left; then again in the lives
 // that follow.
 
@@ -123,7 +126,7 @@ func TestEveryCrashPoint(t *testing.T) {
 	total := fs.Ops()
 	t.Logf("%d operations", total)
 	for n := range total {
-		for seed := range uint64(3) {
+		for seed := range *seeds {
 			rng := rand.New(rand.NewPCG(uint64(n), seed))
 			fs, x, s := vfs.NewCrash(), NewMemoryIndex(), newStory()
 			fs.CutAfter(n)

@@ -97,7 +97,12 @@ func (v view) locate(keys []Key, failed *failures) ([]found, error) {
 	err := v.d.index.Lookup(keys, func(i int, e Entry) {
 		absent(i)
 		next++
+		if e.Codec != Plain {
+			failed.note(fmt.Errorf("chunk %v: %w: codec %d is not known to this build", keys[i].ID, chunk.ErrUnavailable, e.Codec))
+			return
+		}
 		chunks = append(chunks, found{keys[i], e})
+
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", chunk.ErrUnavailable, err)

@@ -19,18 +19,18 @@ const (
 	maxRecords  = 1 << 16  // in a pack, so that its footer is bounded
 )
 
-// pack is a file of records. Its fields but w belong to the lane that writes it until it is sealed.
+// pack is a file of records. It is written by its lane, then by the one who seals.
 type pack struct {
 	packInfo
 	name     string
 	capacity int64
-	end      int64    // where the next batch begins
-	records  []record // for the footer; none in a pack that was sealed before it was opened
-	sealed   bool
+	end      int64 // where the next batch begins
+	w        vfs.File
 	headless bool // its header is damaged: it is read, and not written to
 
-	mu sync.Mutex
-	w  vfs.File
+	mu      sync.Mutex // for those who look on; who writes changes these with the lock and reads them without
+	records []record   // for the footer; none once it is sealed
+	sealed  bool
 }
 
 func packName(dir string, generation uint64) string {
@@ -58,8 +58,6 @@ func (p *pack) room(size int64, records int) bool {
 func footerSpace(records int) int64 { return vfs.AlignUp(int64(records) * recordSize) }
 
 func (p *pack) closeWrite() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.w == nil {
 		return nil
 	}
@@ -203,8 +201,11 @@ func (d *Device) seal(p *pack) error {
 		return err
 	}
 
+	p.mu.Lock()
 	p.sealed, p.records = true, nil
+	p.mu.Unlock()
 	return d.checkpoint(p)
+
 }
 
 // checkpoint notes that the index holds all of a sealed pack, so that it need not be read when the device is opened. The entries are durable
@@ -244,3 +245,13 @@ func (d *Device) removePack(p *pack) error {
 }
 
 func isFull(err error) bool { return errors.Is(err, chunk.ErrFull) || vfs.IsFull(err) }
+
+// add notes that a batch was written.
+func (p *pack) add(b *batch, size int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end += size
+	for i := range b.items {
+		p.records = append(p.records, b.items[i].record)
+	}
+}

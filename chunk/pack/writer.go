@@ -184,10 +184,7 @@ func (w *writer) write(b *batch) error {
 	if err := w.persist(p); err != nil {
 		return w.d.fail(err)
 	}
-	p.end += int64(len(out))
-	for i := range b.items {
-		p.records = append(p.records, b.items[i].record)
-	}
+	p.add(b, int64(len(out)))
 	return nil
 }
 

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -87,6 +88,9 @@ func (h *history) check(fs vfs.FS) error {
 	return nil
 }
 
+// seeds is how often the crash tests cut the power at each operation, each time with another outcome.
+var seeds = flag.Uint64("seeds", 1, "outcomes of each crash point")
+
 // TestEveryCrashPoint cuts the power, or kills the process, at every operation of a workload, and looks at what is left; then again in the lives
 // that follow.
 
@@ -96,7 +100,7 @@ func TestEveryCrashPoint(t *testing.T) {
 	total := fs.Ops()
 	t.Logf("%d operations", total)
 	for n := range total {
-		for seed := range uint64(3) {
+		for seed := range *seeds {
 			rng := rand.New(rand.NewPCG(uint64(n), seed))
 			fs, h := vfs.NewCrash(), &history{}
 			fs.CutAfter(n)

@@ -1,0 +1,337 @@
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/chunk/chunktest"
+	"github.com/edgefs/edgefs/internal/vfs"
+)
+
+// fill puts chunks of all classes, enough for several packs, and returns the durable and the cached ones.
+func (s *site) fill(seed uint64) (durable, cached []chunk.Chunk) {
+	s.t.Helper()
+	ctx := context.Background()
+	data := chunktest.Chunks(crashDomain, seed, 20, 7000)
+	meta := chunktest.Chunks(crashDomain, seed+1, 30, 300)
+	cached = chunktest.Chunks(crashDomain, seed+2, 20, 5000)
+	for i := range 10 {
+		must(s.t, s.Device.Open(crashDomain, chunk.Data).Put(ctx, data[2*i:2*i+2]))
+		must(s.t, s.Device.Open(crashDomain, chunk.Meta).Put(ctx, meta[3*i:3*i+3]))
+		must(s.t, s.Device.Open(crashDomain, chunk.Cache).Put(ctx, cached[2*i:2*i+2]))
+	}
+	return append(data, meta...), cached
+}
+
+// wantHeld checks that chunks are held at a class, and read.
+func (s *site) wantHeld(class chunk.Class, chunks []chunk.Chunk) {
+	s.t.Helper()
+	view := s.Device.Open(crashDomain, class)
+	missing, err := view.Missing(context.Background(), chunktest.IDs(chunks))
+	if err != nil || len(missing) > 0 {
+		s.t.Errorf("%d of %d chunks are missing as %v, %v", len(missing), len(chunks), class, err)
+	}
+	n := 0
+	if err := view.Get(context.Background(), chunktest.IDs(chunks), func(chunk.Chunk) error { n++; return nil }); err != nil || n != len(chunks) {
+		s.t.Errorf("%d of %d chunks are read, %v", n, len(chunks), err)
+	}
+}
+
+func TestALostIndexIsMadeAgain(t *testing.T) {
+	s := open(t, inMemory())
+	durable, cached := s.fill(1)
+	before := s.Stats()
+	for _, again := range []*MemoryIndex{NewMemoryIndex(), otherDevice(t)} {
+		must(t, s.Close())
+		s.Device, s.opts.Index = nil, again
+		s.reopen()
+		s.wantHeld(chunk.Data, durable)
+		s.wantHeld(chunk.Cache, cached)
+		if after := s.Stats(); fmt.Sprint(before) != fmt.Sprint(after) {
+			t.Errorf("figures %v, before %v", after, before)
+		}
+	}
+}
+
+// otherDevice is the index of a device elsewhere.
+func otherDevice(t *testing.T) *MemoryIndex {
+	s := open(t, inMemory())
+	s.fill(100)
+	return s.opts.Index.(*MemoryIndex)
+}
+
+func TestAnOldIndexIsBroughtUpToDate(t *testing.T) {
+	s := open(t, inMemory())
+	durable, cached := s.fill(1)
+	for seed, clean := range []bool{true, false} {
+		if clean {
+			must(t, s.Close())
+			s.Device = nil
+		}
+		old := s.opts.Index.(*MemoryIndex).Crash(rand.New(rand.NewPCG(1, 1)))
+		if clean {
+			s.reopen()
+		}
+		more, moreCached := s.fill(uint64(10 + 10*seed))
+
+		durable, cached = append(durable, more...), append(cached, moreCached...)
+		must(t, s.Close())
+		s.Device, s.opts.Index = nil, old
+		s.reopen()
+		s.wantHeld(chunk.Data, durable)
+		s.wantHeld(chunk.Cache, cached)
+	}
+}
+
+func TestAnOldIndexDoesNotPromisePacksThatAreGone(t *testing.T) {
+	s := open(t, inMemory())
+	durable, _ := s.fill(1)
+	gone := s.where(crashDomain, durable[0].ID()).Generation
+	must(t, s.Close())
+	s.Device = nil
+	must(t, s.opts.FS.Remove(packName(s.opts.Dir, gone)))
+	s.reopen()
+	ids := chunktest.IDs(durable)
+	missing, err := s.Device.Open(crashDomain, chunk.Data).Missing(t.Context(), ids)
+	must(t, err)
+	if !slices.Contains(missing, ids[0]) || len(missing) == len(ids) {
+		t.Errorf("%d of %d are missing", len(missing), len(ids))
+	}
+	must(t, s.Device.Open(crashDomain, chunk.Data).Put(t.Context(), durable))
+	s.wantHeld(chunk.Data, durable)
+}
+
+func TestABadgerIndexThatCannotBeOpenedIsMadeAgain(t *testing.T) {
+	s := open(t, onDisk(t))
+	durable, cached := s.fill(1)
+	for _, spoil := range []func(dir string) error{
+		os.RemoveAll,
+		func(dir string) error { return os.WriteFile(filepath.Join(dir, "MANIFEST"), []byte("rubbish"), 0o600) },
+		func(dir string) error { return os.Truncate(filepath.Join(dir, "KEYREGISTRY"), 3) },
+	} {
+		must(t, s.Close())
+		s.Device = nil
+		must(t, spoil(filepath.Join(s.opts.Dir, indexDir)))
+		s.reopen()
+		s.wantHeld(chunk.Data, durable)
+		s.wantHeld(chunk.Cache, cached)
+	}
+}
+
+func TestASecondOpenerIsToldWhoHasTheDevice(t *testing.T) {
+	for name, opts := range map[string]Options{"memory": inMemory(), "disk": onDisk(t)} {
+		s := open(t, opts)
+		_, err := Open(t.Context(), opts)
+		if !errors.Is(err, vfs.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || !strings.Contains(err.Error(), opts.Dir) {
+			t.Errorf("%s: %v", name, err)
+		}
+		s.fill(1)
+	}
+}
+
+func TestForeignFoldersAreRefusedAndLeftAsTheyAre(t *testing.T) {
+	for name, content := range map[string][]byte{"thesis.tex": []byte("mine"), formatFile: []byte("XFS"), "format ": append(encodeDevice(deviceID{}), 0)} {
+		opts := onDisk(t)
+		must(t, os.MkdirAll(opts.Dir, 0o700))
+		must(t, os.WriteFile(filepath.Join(opts.Dir, name), content, 0o600))
+		if _, err := Open(t.Context(), opts); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), opts.Dir) {
+			t.Errorf("folder with %q: %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(opts.Dir, packDir)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("folder with %q: something was made in it", name)
+		}
+	}
+	opts := onDisk(t)
+	must(t, os.MkdirAll(filepath.Join(opts.Dir, "lost+found"), 0o700))
+	open(t, opts).fill(1)
+}
+
+func TestANewerFormatIsRefused(t *testing.T) {
+	opts := inMemory()
+	must(t, open(t, opts).Close())
+	f, err := opts.FS.Open(path.Join(opts.Dir, formatFile), vfs.Write)
+	must(t, err)
+	_, err = f.WriteAt([]byte{version + 1}, 8)
+	must(t, err)
+	if _, err := Open(t.Context(), opts); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("open: %v", err)
+	}
+}
+
+func TestPacksOfAnotherDeviceAreRefused(t *testing.T) {
+	a, b := open(t, inMemory()), open(t, inMemory())
+	a.fill(1)
+	b.fill(1)
+	must(t, a.Close())
+	must(t, b.Close())
+	name := packName("device", 1)
+	copyFile(t, a.opts.FS, b.opts.FS, name)
+	if _, err := Open(t.Context(), b.opts); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), name) {
+		t.Errorf("open: %v", err)
+	}
+}
+
+func copyFile(t *testing.T, from, to vfs.FS, name string) {
+	t.Helper()
+	src, err := from.Open(name, 0)
+	must(t, err)
+	size, err := src.Size()
+	must(t, err)
+	b := make([]byte, size)
+	must(t, readFull(src, b, 0))
+	dst, err := to.Open(name, vfs.Create)
+	must(t, err)
+	_, err = dst.WriteAt(b, 0)
+	must(t, err)
+	must(t, dst.Sync())
+}
+
+func TestRecycledPacksDoNotResurrectRecords(t *testing.T) {
+	s := open(t, inMemory())
+	old, cached := s.fill(1)
+	must(t, s.Close())
+	s.Device = nil
+	packs := 0
+	for g := uint64(1); ; g++ { // as dropping whole packs will do
+		err := s.opts.FS.Rename(packName(s.opts.Dir, g), spareName(s.opts.Dir, g))
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		must(t, err)
+		packs++
+	}
+	s.reopen()
+	fresh, _ := s.fill(50)
+	must(t, s.Close())
+	s.Device, s.opts.Index = nil, NewMemoryIndex()
+	s.reopen()
+	s.wantHeld(chunk.Data, fresh)
+	ids := chunktest.IDs(append(old, cached...))
+	if missing, err := s.Device.Open(crashDomain, chunk.Cache).Missing(t.Context(), ids); err != nil || len(missing) != len(ids) {
+		t.Errorf("%d of %d chunks of packs that were dropped are back, %v", len(ids)-len(missing), len(ids), err)
+	}
+	names, err := s.opts.FS.ReadDir(path.Join(s.opts.Dir, packDir))
+	must(t, err)
+	if len(names) != packs {
+		t.Errorf("%d files where %d were to be used again: %q", len(names), packs, names)
+	}
+}
+
+// TestNoFlippedBitIsServed flips bits all over the files of a device, and then reads everything, with the index and without.
+func TestNoFlippedBitIsServed(t *testing.T) {
+	opts := inMemory()
+	s := open(t, opts)
+	durable, cached := s.fill(1)
+	all := append(durable, cached...)
+	must(t, s.Close())
+	rng := rand.New(rand.NewPCG(1, 2))
+	index := opts.Index.(*MemoryIndex)
+	names, err := opts.FS.ReadDir(path.Join(opts.Dir, packDir))
+	must(t, err)
+	for _, name := range names {
+		name = path.Join(opts.Dir, packDir, name)
+		size := fileSize(t, opts.FS, name)
+		for off := int64(0); off < size; off += 1 + rng.Int64N(size/40) {
+			flip(t, opts.FS, name, off)
+			for _, x := range []*MemoryIndex{index.Crash(rng), NewMemoryIndex()} {
+				opts.Index = x
+				wantAllBut(t, opts, all, 1)
+			}
+			flip(t, opts.FS, name, off)
+		}
+	}
+	opts.Index = NewMemoryIndex()
+	wantAllBut(t, opts, all, 0)
+}
+
+func fileSize(t *testing.T, sys vfs.FS, name string) int64 {
+	i, err := sys.Stat(name)
+	must(t, err)
+	return i.Size
+}
+
+// wantAllBut opens a device and checks that at most n chunks are not served, and then count as missing. A Chunk is verified, so those that are
+// served are right.
+func wantAllBut(t *testing.T, opts Options, chunks []chunk.Chunk, n int) {
+	t.Helper()
+	d, err := Open(t.Context(), opts)
+	must(t, err)
+	defer func() { must(t, d.Close()) }()
+	view, got := d.Open(crashDomain, chunk.Cache), 0
+	err = view.Get(t.Context(), chunktest.IDs(chunks), func(chunk.Chunk) error { got++; return nil })
+	if got < len(chunks)-n || (err == nil) != (got == len(chunks)) || errors.Is(err, chunk.ErrUnavailable) {
+		t.Errorf("%d of %d chunks are served, %v", got, len(chunks), err)
+	}
+	if missing, err := view.Missing(t.Context(), chunktest.IDs(chunks)); err != nil || len(missing) != len(chunks)-got {
+		t.Errorf("%d of %d chunks are served, and %d missing, %v", got, len(chunks), len(missing), err)
+	}
+}
+
+func TestVerifyFindsEveryDamage(t *testing.T) {
+	s := open(t, inMemory())
+	durable, cached := s.fill(1)
+	all := append(durable, cached...)
+	want, err := s.Verify(t.Context(), []chunk.Domain{crashDomain}, nil)
+	if err != nil || want.Damaged != 0 || want.Footers != 0 || want.Unnamed != 0 || want.Chunks != int64(len(all)) || want.Packs != s.Stats().Packs {
+		t.Errorf("verify: %+v, %v", want, err)
+	}
+	for i, off := range []int64{0, 20, 45, 79, recordSize, recordSize + 200} { // of the record
+		at := s.where(crashDomain, all[7*i].ID())
+		flip(t, s.opts.FS, packName(s.opts.Dir, at.Generation), at.Offset+off)
+		calls := 0
+		got, err := s.Verify(t.Context(), nil, func(Report) { calls++ })
+		if err != nil || got.Damaged != 1 || got.Unnamed != got.Chunks-1 || calls != got.Packs {
+			t.Errorf("verify after damage at %d: %+v, %v, %d calls", off, got, err, calls)
+		}
+		missing, err := s.Device.Open(crashDomain, chunk.Cache).Missing(t.Context(), chunktest.IDs(all))
+		if err != nil || len(missing) != i+1 || !slices.Contains(missing, all[7*i].ID()) {
+			t.Errorf("%d are missing, %v", len(missing), err)
+		}
+	}
+	if s.Stats().Corrupt != 6 {
+		t.Errorf("%d damaged copies are counted", s.Stats().Corrupt)
+	}
+	sealed := packName(s.opts.Dir, 1)
+	flip(t, s.opts.FS, sealed, fileSize(t, s.opts.FS, sealed)-vfs.Align)
+	if got, err := s.Verify(t.Context(), nil, nil); err != nil || got.Damaged != 0 || got.Footers != 1 || got.Chunks != want.Chunks-6 {
+		t.Errorf("verify with a damaged footer: %+v, %v", got, err)
+	}
+}
+
+func TestVerifyWhileWriting(t *testing.T) {
+	s := open(t, inMemory())
+	done := make(chan error)
+	go func() {
+		_, err := s.Verify(context.Background(), nil, nil)
+		done <- err
+	}()
+	s.fill(1)
+	must(t, <-done)
+}
+
+func TestAClosedDeviceIsUnavailable(t *testing.T) {
+	s := open(t, inMemory())
+	durable, _ := s.fill(1)
+	view := s.Device.Open(crashDomain, chunk.Data)
+	must(t, s.Close())
+	if err := view.Put(t.Context(), durable); !errors.Is(err, ErrClosed) {
+		t.Errorf("put: %v", err)
+	}
+	if _, err := view.Missing(t.Context(), nil); !errors.Is(err, chunk.ErrUnavailable) {
+		t.Errorf("missing: %v", err)
+	}
+	if err := view.Get(t.Context(), chunktest.IDs(durable), nil); !errors.Is(err, chunk.ErrUnavailable) {
+		t.Errorf("get: %v", err)
+	}
+	must(t, s.Close())
+}
