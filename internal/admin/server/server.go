@@ -72,6 +72,7 @@ func New(c Config) *Server {
 		s.mux.Handle(method+" "+admin.Version1+path, s.wrap(h))
 	}
 	s.mux.Handle("GET "+admin.Version1+"/metrics", c.Metrics)
+	s.profiles()
 	s.mux.Handle("/", s.wrap(func(http.ResponseWriter, *http.Request) error {
 		return &admin.Error{Code: admin.NotFound, Message: "the admin API has no such call"}
 	}))
