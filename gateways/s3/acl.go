@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"encoding/xml"
 	"net/http"
 
 	"github.com/edgefs/edgefs/segment"
@@ -57,7 +58,7 @@ func (c *call) sendACL() {
 	c.send(http.StatusOK, d.b)
 }
 
-// putACL takes the list that is in force anyway, by its canned name.
+// putACL takes the list that is in force anyway, by its canned name or as a document: tools send back what they have read.
 func (c *call) putACL() error {
 	if c.key == "" {
 		if _, err := c.segment.Bucket(c.bucket); err != nil {
@@ -66,14 +67,38 @@ func (c *call) putACL() error {
 	} else if _, err := c.stat(); err != nil {
 		return err
 	}
-	if c.r.Header.Get("X-Amz-Acl") == "" {
-		return errACLNotSupported
-	}
 	if err := checkACL(c.r.Header); err != nil {
 		return err
 	}
+	var doc accessControlPolicy
+	if err := c.readOptionalXML(&doc, maxConfiguration); err != nil {
+		return err
+	}
+	if c.r.Header.Get("X-Amz-Acl") == "" && !doc.ownersOnly() {
+		return errACLNotSupported
+	}
 	c.w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+type accessControlPolicy struct {
+	XMLName xml.Name `xml:"AccessControlPolicy"`
+	Grants  []struct {
+		Grantee struct {
+			ID string
+		}
+		Permission string
+	} `xml:"AccessControlList>Grant"`
+}
+
+// ownersOnly says whether a list grants its owner everything, and nobody else anything.
+func (p *accessControlPolicy) ownersOnly() bool {
+	for _, g := range p.Grants {
+		if g.Grantee.ID != theOwner.ID || g.Permission != "FULL_CONTROL" {
+			return false
+		}
+	}
+	return len(p.Grants) > 0
 }
 
 // stat is the version that a request's key and version id name.

@@ -156,20 +156,31 @@ func (c *call) check() error {
 // target takes the bucket and the key out of a request's host and path.
 func (g *Gateway) target(r *http.Request) (bucket, key string) {
 	path := strings.TrimPrefix(r.URL.Path, "/")
-	if len(g.domains) > 0 {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		host = strings.ToLower(host)
-		for _, d := range g.domains {
-			if b, ok := strings.CutSuffix(host, d); ok && b != "" {
-				return b, path
-			}
-		}
+	if b := g.bucketOfHost(r.Host); b != "" {
+		return b, path
 	}
 	bucket, key, _ = strings.Cut(path, "/")
 	return bucket, key
+}
+
+// bucketOfHost is the bucket that a host names, if it names one. A domain itself names none, even if it lies in another.
+func (g *Gateway) bucketOfHost(host string) string {
+	if len(g.domains) == 0 {
+		return ""
+	}
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = "." + strings.ToLower(host)
+	if slices.Contains(g.domains, host) {
+		return ""
+	}
+	for _, d := range g.domains {
+		if b, ok := strings.CutSuffix(host, d); ok {
+			return b[1:]
+		}
+	}
+	return ""
 }
 
 // fail answers with an error, unless an answer has begun: then it is false, and the connection must break.
