@@ -31,7 +31,8 @@ func newDecompressor(r io.Reader) (*zstd.Decoder, error) {
 func (s *session) serveFeed(ctx context.Context, x exchange, from segment.Cursor) error {
 	life := s.k.l.seg.Origin().Inc
 	if from.Inc != life || from.Pos > s.k.l.seg.LogEnd() {
-		return errors.Join(x.out.Write(&wire.Start{Resync: true, Inc: life}), x.stream.CloseWrite())
+		defer x.stream.CloseWrite()
+		return x.out.Write(&wire.Start{Resync: true, Inc: life})
 	}
 	if err := x.out.Write(&wire.Start{Inc: life}); err != nil {
 		return err
@@ -66,7 +67,8 @@ func (f *feeder) run(ctx context.Context, pos uint64) error {
 	for {
 		items, next, err := f.k.l.seg.FeedFrom(ctx, pos, batchBytes)
 		if errors.Is(err, segment.ErrLogCut) || err == nil && f.k.l.seg.Origin().Inc != f.life {
-			return errors.Join(f.send(&wire.Batch{Next: pos, End: true}), f.z.Close(), f.x.stream.CloseWrite())
+			defer f.x.stream.CloseWrite()
+			return errors.Join(f.send(&wire.Batch{Next: pos, End: true}), f.z.Close())
 		}
 		if err != nil {
 			return err

@@ -23,7 +23,8 @@ func (s *session) serveFetch(ctx context.Context, x exchange, f *wire.Fetch) err
 		o.m.Ends = append(o.m.Ends, wire.End{Group: g, Status: status})
 	}
 	s.k.traffic.served.Add(uint64(o.chunks))
-	return errors.Join(o.write(), x.stream.CloseWrite())
+	defer x.stream.CloseWrite()
+	return o.write()
 }
 
 // fetchOut gathers small chunks into messages.
@@ -85,9 +86,7 @@ func (s *session) fetch(ctx context.Context, f *wire.Fetch, got func([]wire.Piec
 		return nil, err
 	}
 	defer done()
-	if err := x.stream.CloseWrite(); err != nil {
-		return nil, err
-	}
+	x.stream.CloseWrite()
 	s.k.traffic.fetches.Add(1)
 	statuses := make([]wire.Status, len(f.Groups))
 	for i := range statuses {

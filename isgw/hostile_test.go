@@ -285,7 +285,8 @@ func serveLies(ctx context.Context, c transport.Conn, hello wire.Hello) {
 			continue
 		}
 		m := &wire.Fetched{Pieces: []wire.Piece{{Data: []byte("wrong")}}, Ends: []wire.End{{}}}
-		_ = errors.Join(wire.NewWriter(s).Write(m), s.CloseWrite())
+		_ = wire.NewWriter(s).Write(m)
+		s.CloseWrite()
 		_, _ = io.Copy(io.Discard, s)
 		s.Abort()
 	}

@@ -234,7 +234,7 @@ func TestClockAheadPausesTheLink(t *testing.T) {
 		w.at("a").create("bkt", segment.DefaultSettings())
 		w.link("a", "b")
 		w.at("b").bucket("bkt")
-		w.at("a").skew = 20 * time.Minute
+		w.at("a").skew.Store(int64(20 * time.Minute))
 		w.at("a").put("bkt", "future", "v")
 		w.eventually("clock", func() error {
 			if st := w.at("b").link("a"); st.State != isgw.Clock || st.Why == "" {

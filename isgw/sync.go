@@ -65,7 +65,8 @@ func (s *session) serveSurvey(ctx context.Context, x exchange) error {
 		return err
 	}
 	m.Seen = wire.Buckets(seg.LinkedBuckets())
-	return errors.Join(x.out.Write(m), x.stream.CloseWrite())
+	defer x.stream.CloseWrite()
+	return x.out.Write(m)
 }
 
 // sync takes the peer's state of one bucket in. A bucket in quarantine is noted, and is no error.
@@ -228,7 +229,8 @@ func (r *remoteTree) receive(ctx context.Context, ids []chunk.ID, yield func(chu
 func (s *session) serveSync(ctx context.Context, x exchange, id segment.BucketID) error {
 	offer, err := s.k.l.seg.Offer(ctx, id)
 	if err != nil {
-		return errors.Join(err, x.out.Write(&wire.Offer{Status: wire.Refused}), x.stream.CloseWrite())
+		defer x.stream.CloseWrite()
+		return errors.Join(err, x.out.Write(&wire.Offer{Status: wire.Refused}))
 	}
 	if err := x.out.Write(&wire.Offer{Offer: offer}); err != nil {
 		return err
@@ -244,7 +246,8 @@ func (s *session) serveSync(ctx context.Context, x exchange, id segment.BucketID
 			if errors.Is(err, io.EOF) {
 				err = nil
 			}
-			return errors.Join(err, z.Close(), x.stream.CloseWrite())
+			defer x.stream.CloseWrite()
+			return errors.Join(err, z.Close())
 		}
 		if err := t.serve(ctx, w.IDs); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ type site struct {
 	store *memory.Device
 	lazy  *isgw.Lazy
 	links *isgw.Links
-	skew  time.Duration
+	skew  atomic.Int64  // of the clock, in nanoseconds
 	limit time.Duration // of lazy reads
 }
 
@@ -81,7 +82,7 @@ func (s *site) start() {
 	if testing.Verbose() && os.Getenv("ISGW_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", s.id.Name)
 	}
-	clock := func() time.Time { return time.Now().Add(s.skew) }
+	clock := func() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
 	s.lazy = isgw.NewLazy(isgw.LazyConfig{Chunks: s.store, Timeout: s.limit, Logger: log})
 	var err error
 	s.Segment, err = segment.Open(context.Background(), segment.Config{
@@ -274,4 +275,3 @@ func text(n int) string {
 	_, _ = io.ReadFull(rand.Reader, b)
 	return string(b)
 }
-

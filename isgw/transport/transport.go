@@ -59,8 +59,8 @@ type Conn interface {
 type Stream interface {
 	io.Reader
 	io.Writer
-	// CloseWrite says that nothing more will be written. It does not wait.
-	CloseWrite() error
+	// CloseWrite says that nothing more will be written. It does not wait, and is harmless after the peer has given up reading.
+	CloseWrite()
 	// Abort gives up both directions: pending and later calls here and there fail. What was written before CloseWrite and received is not
 	// taken back. Every stream must be aborted in the end, after a complete exchange too.
 	Abort()

