@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgefs/edgefs/internal/admin"
@@ -63,8 +64,8 @@ type Daemon struct {
 	s3      front
 	admin   front
 
-	mu   sync.Mutex // guards site, and is held while it is exchanged
-	site *site
+	exchange sync.Mutex // held while site is exchanged
+	site     atomic.Pointer[site]
 
 	stopping chan struct{} // closed when the daemon begins to end
 	breakOff sync.Once
@@ -108,9 +109,7 @@ func (d *Daemon) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.mu.Lock()
 	d.enter(ctx, s)
-	d.mu.Unlock()
 	d.metrics.registry.MustRegister(newSiteCollector(d))
 	e := d.Endpoints()
 	d.log.Info("serving", "s3", e.S3, "link", e.Link, "admin", e.Admin, "metrics", e.Metrics, "build", buildinfo.Read().String())
@@ -219,10 +218,10 @@ func (d *Daemon) Stop(ctx context.Context) error {
 			l.Close() // those of servers are closed already
 		}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.site != nil {
-		err = errors.Join(err, d.site.close(ctx))
+	d.exchange.Lock()
+	defer d.exchange.Unlock()
+	if s := d.site.Load(); s != nil {
+		err = errors.Join(err, s.close(ctx))
 	}
 	return errors.Join(err, d.dir.Close())
 }
@@ -239,8 +238,13 @@ func (d *Daemon) Health() admin.Health {
 		return h
 	default:
 	}
-	if d.s3.empty() {
+	s := d.site.Load()
+	if s == nil {
 		h.Why = "the segment is starting"
+		return h
+	}
+	if err := s.store.device.Err(); err != nil {
+		h.Why = "the device takes no writes any more: " + err.Error()
 		return h
 	}
 	h.Ready = true
@@ -259,10 +263,8 @@ func (d *Daemon) Endpoints() admin.Endpoints {
 	if d.ports.metrics != nil {
 		e.Metrics = "http://" + reachable(d.ports.metrics.Addr().String()) + "/metrics"
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.site != nil {
-		e.Link = strings.Join(d.site.links.Addresses(), " ")
+	if s := d.site.Load(); s != nil {
+		e.Link = strings.Join(s.links.Addresses(), " ")
 	}
 	return e
 }

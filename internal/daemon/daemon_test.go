@@ -127,10 +127,11 @@ func TestReadinessSaysWhy(t *testing.T) {
 	if status, body := get(); status != 200 || body != "ok\n" {
 		t.Errorf("%d %q", status, body)
 	}
-	d.s3.set(nil)
+	s := d.site.Swap(nil)
 	if status, body := get(); status != 503 || !strings.Contains(body, "starting") {
 		t.Errorf("%d %q", status, body)
 	}
+	d.site.Store(s)
 	stop(t, d)
 	if status, body := get(); status != 503 || !strings.Contains(body, "ending") {
 		t.Errorf("%d %q", status, body)

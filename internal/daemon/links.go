@@ -54,9 +54,9 @@ func (l siteLinks) Join(ctx context.Context, invitation string) (admin.Link, err
 
 // join makes the segment a member of another federation. Its chunks are named by another secret there, so it is opened again, empty.
 func (d *Daemon) join(ctx context.Context, invitation string) (isgw.Peer, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	old := d.site
+	d.exchange.Lock()
+	defer d.exchange.Unlock()
+	old := d.site.Load()
 	id, peer, err := isgw.Join(ctx, invitation, isgw.JoinConfig{
 		Segment: old.segment, Identity: old.id, FS: vfs.OS{}, Dir: d.dir.Path(), Advertise: old.links.Addresses(), Rand: rand.Reader,
 	})
@@ -66,11 +66,11 @@ func (d *Daemon) join(ctx context.Context, invitation string) (isgw.Peer, error)
 	d.log.Info("joining a federation", "federation", id.Federation, "invited_by", peer.Name)
 	// The directory is the new identity's already: whatever fails from here on ends the daemon, and the next start finds it so.
 	d.s3.set(nil)
+	d.site.Store(nil)
 	ctx = context.WithoutCancel(ctx)
 	if err := old.close(ctx); err != nil {
 		d.log.Error("the segment was not closed in order before it joined", "error", err)
 	}
-	d.site = nil
 	var refused error
 	if made := old.segment.Buckets(); len(made) > 0 {
 		refused = fmt.Errorf("join: the bucket %s was made meanwhile: %w", made[0].Name, isgw.ErrNotEmpty)

@@ -112,7 +112,7 @@ func (c *siteCollector) Describe(chan<- *prometheus.Desc) {}
 func (c *siteCollector) Collect(ch chan<- prometheus.Metric) {
 	ready := prometheus.NewDesc("edgefs_ready", "1 when the segment serves.", nil, nil)
 	ch <- prometheus.MustNewConstMetric(ready, prometheus.GaugeValue, truth(c.d.Health().Ready))
-	s := c.d.current()
+	s := c.d.site.Load()
 	if s == nil {
 		return
 	}

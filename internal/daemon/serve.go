@@ -33,7 +33,7 @@ func (d *Daemon) run(name string, l net.Listener, conf *tls.Config, h http.Handl
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s := &httpServer{name: name, l: l, done: make(chan error, 1), http: &http.Server{
-		Handler: h, TLSConfig: conf, Protocols: protocols,
+		Handler: unstalled(stallTime, h), TLSConfig: conf, Protocols: protocols,
 		ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(d.log.With("server", name).Handler(), slog.LevelDebug),
 	}}
@@ -85,9 +85,6 @@ func (f *front) set(h http.Handler) {
 	}
 	f.h.Store(&h)
 }
-
-// empty says whether there is none.
-func (f *front) empty() bool { return f.h.Load() == nil }
 
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {

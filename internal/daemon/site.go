@@ -105,9 +105,9 @@ func (s *site) close(ctx context.Context) error {
 	return err
 }
 
-// enter makes s what is served. The caller holds mu.
+// enter makes s what is served.
 func (d *Daemon) enter(ctx context.Context, s *site) {
-	d.site = s
+	d.site.Store(s)
 	d.admin.set(s.admin)
 	d.s3.set(s.s3)
 	s.exposure.bytes.Store(-1)
@@ -132,13 +132,6 @@ func (d *Daemon) credentials() admin.Credentials {
 		c.Endpoint = d.s3Scheme() + "://" + reachable(d.ports.s3.Addr().String())
 	}
 	return c
-}
-
-// current is the site that is served; nil while there is none.
-func (d *Daemon) current() *site {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.site
 }
 
 // base is what the daemon knows of a status.
