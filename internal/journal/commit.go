@@ -143,7 +143,8 @@ func (j *Journal) mark() error {
 // write puts one batch on the medium: when it returns nil, the batch survives a power cut. Only one is ever on its way, so of all that a crash
 // leaves only the last can be torn.
 func (j *Journal) write(first uint64, batch []Record) (header, error) {
-	h := header{first: first, count: uint32(len(batch)), prev: j.prev}
+	h := header{first: first, count: uint32(len(batch)), prev: j.prev, life: j.life}
+
 	for i := range batch {
 		h.length += frameHeader + int64(len(batch[i].Data))
 	}

@@ -13,6 +13,13 @@ import (
 	"github.com/edgefs/edgefs/internal/vfs"
 )
 
+// unconfirmed does not confirm the last batch by itself.
+func unconfirmed(fs vfs.FS) Options {
+	opts := small(fs)
+	opts.idle = time.Hour
+	return opts
+}
+
 func flip(t testing.TB, fs vfs.FS, name string, off int64) {
 	t.Helper()
 	f, err := fs.Open(name, vfs.Write)
@@ -198,33 +205,100 @@ func TestForeignAndMissingFiles(t *testing.T) {
 	}
 }
 
-// TestABatchThatFollowsAnotherIsDamage puts an older batch where the last mark was: its sum and place are right, but it follows another batch.
-func TestABatchThatFollowsAnotherIsDamage(t *testing.T) {
+// TestTheCopiesOfAJournalDoNotMix puts a batch that a copy of the journal wrote in the place of one of its own.
+func TestTheCopiesOfAJournalDoNotMix(t *testing.T) {
 	fs := vfs.NewCrash()
-	j, _ := open(t, small(fs), 1)
+	j, _ := open(t, unconfirmed(fs), 1)
 	put(t, j, "a", "b")
 	must(t, j.Close())
-	old := fs.Crash(rand.New(rand.NewPCG(1, 1)))
-	j, _ = open(t, small(fs), 1)
+	copied := fs.Crash(rand.New(rand.NewPCG(1, 1)))
+	j, _ = open(t, unconfirmed(fs), 1)
 	put(t, j, "c")
-	off := j.out.off - 2*vfs.Align // of the mark that opening wrote, and of c
+	off := j.out.off - vfs.Align
+	must(t, j.Close())
+	j, _ = open(t, unconfirmed(copied), 1)
+	put(t, j, "x")
 	must(t, j.Close())
 
-	other, _ := open(t, small(old), 1) // another life of the same journal
-	put(t, other, "x")
-	must(t, other.Close())
-	src, err := old.Open(logs(t, old)[0], 0)
-	must(t, err)
 	b := make([]byte, vfs.Align)
-	must(t, readFull(src, b, off+vfs.Align))
-	dst, err := fs.Open(logs(t, fs)[0], vfs.Write)
-	must(t, err)
-	for h := off; h <= off+2*vfs.Align; h += vfs.Align {
-		_, err = dst.WriteAt(b, h)
-		must(t, err)
-	}
+	readBlock(t, copied, off, b)
+	writeBlock(t, fs, off, b)
+	clear(b)
+	writeBlock(t, fs, off+vfs.Align, b) // nothing else tells that a batch was here
 	var got []string
-	if _, err := Open(small(fs), 1, collect(&got, 1)); err == nil && slices.Contains(got, "x") {
-		t.Errorf("a batch of another life was replayed: %q", got)
+	if _, err := Open(small(fs), 1, collect(&got, 1)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%q are replayed, %v", got, err)
+	}
+}
+
+func readBlock(t *testing.T, fs vfs.FS, off int64, b []byte) {
+	t.Helper()
+	f, err := fs.Open(logs(t, fs)[0], 0)
+	must(t, err)
+	must(t, readFull(f, b, off))
+}
+
+func writeBlock(t *testing.T, fs vfs.FS, off int64, b []byte) {
+	t.Helper()
+	f, err := fs.Open(logs(t, fs)[0], vfs.Write)
+	must(t, err)
+	_, err = f.WriteAt(b, off)
+	must(t, err)
+}
+
+func TestOpeningConfirmsWhatItFound(t *testing.T) {
+	fs := vfs.NewCrash()
+	j, _ := open(t, unconfirmed(fs), 1)
+	put(t, j, "a")
+	rng := rand.New(rand.NewPCG(1, 1))
+	fs, off := fs.Crash(rng), j.out.off-vfs.Align
+	must(t, j.Close())
+	j, _ = open(t, unconfirmed(fs), 1)
+	fs = fs.Crash(rng)
+	must(t, j.Close())
+	flip(t, fs, logs(t, fs)[0], off+batchHeader+frameHeader)
+	if _, err := Open(small(fs), 1, nil); !errors.Is(err, ErrDamaged) {
+		t.Errorf("open: %v", err)
+	}
+}
+
+// TestDataThatLooksLikeABatchProvesNothing tears a batch with a record that was made to look like a later batch by somebody who does not know the
+// journal's identity.
+func TestDataThatLooksLikeABatchProvesNothing(t *testing.T) {
+	fs := vfs.NewCrash()
+	j, _ := open(t, unconfirmed(fs), 1)
+	put(t, j, "a")
+	off := j.out.off
+	data := make([]byte, 9000)
+	forged := header{generation: 1, offset: off + vfs.Align, first: 10, count: 0, length: 0}
+	forged.encode(identity{}, data[vfs.Align-batchHeader-frameHeader:])
+	put(t, j, string(data))
+	after := fs.Crash(rand.New(rand.NewPCG(1, 1)))
+	must(t, j.Close())
+	flip(t, after, logs(t, after)[0], off+8500)
+	_, got := open(t, unconfirmed(after), 1)
+	if !slices.Equal(got, []string{"a"}) {
+		t.Errorf("%d records", len(got))
+	}
+}
+
+// TestATornBatchInTheNextFileIsForgotten leaves a torn batch at the start of the next file, and goes on in this one.
+func TestATornBatchInTheNextFileIsForgotten(t *testing.T) {
+	fs := vfs.NewCrash()
+	j, _ := open(t, unconfirmed(fs), 1)
+	want := []string{payload(0, 14_000), payload(1, 14_000), payload(2, 14_000)}
+	put(t, j, want...)
+	put(t, j, payload(3, 14_000))
+	after := fs.Crash(rand.New(rand.NewPCG(1, 1)))
+	must(t, j.Close())
+	flip(t, after, logName("log", 2), dataStart+8000)
+	for i := range 3 {
+		j, got := open(t, unconfirmed(after), 1)
+		if !slices.Equal(got, want) {
+			t.Fatalf("life %d: %d records, want %d", i, len(got), len(want))
+		}
+		want = append(want, "more")
+		put(t, j, "more")
+		must(t, j.Close())
 	}
 }

@@ -79,6 +79,7 @@ type header struct {
 	prev       uint32 // the sum of the batch before this one
 	length     int64  // of the payload, in bytes
 	payload    uint32 // crc32c of the payload
+	life       uint64 // chosen at random when the journal was opened: what two copies of it wrote does not mix unseen
 	sum        uint32 // of all the above under the journal's identity
 }
 
@@ -101,6 +102,7 @@ func (h *header) encode(id identity, b []byte) {
 	binary.LittleEndian.PutUint32(b[36:], h.prev)
 	binary.LittleEndian.PutUint64(b[40:], uint64(h.length))
 	binary.LittleEndian.PutUint32(b[48:], h.payload)
+	binary.LittleEndian.PutUint64(b[56:], h.life)
 	h.sum = headerSum(id, b)
 	binary.LittleEndian.PutUint32(b[4:], h.sum)
 }
@@ -123,7 +125,9 @@ func decodeHeader(info fileInfo, offset int64, b []byte) (header, bool) {
 		prev:       binary.LittleEndian.Uint32(b[36:]),
 		length:     int64(binary.LittleEndian.Uint64(b[40:])),
 		payload:    binary.LittleEndian.Uint32(b[48:]),
-		sum:        binary.LittleEndian.Uint32(b[4:]),
+		life:       binary.LittleEndian.Uint64(b[56:]),
+
+		sum: binary.LittleEndian.Uint32(b[4:]),
 	}
 	if h.sum != headerSum(info.id, b) || h.generation != info.generation || h.offset != offset {
 		return header{}, false

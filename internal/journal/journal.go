@@ -39,7 +39,9 @@ type Record struct {
 type Journal struct {
 	opts Options
 	id   identity
-	log  *slog.Logger
+	life uint64
+
+	log *slog.Logger
 
 	mu       sync.Mutex
 	room     sync.Cond // the queue got shorter, or the state changed

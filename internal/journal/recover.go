@@ -2,6 +2,8 @@ package journal
 
 import (
 	"crypto/rand"
+	"encoding/binary"
+
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +16,9 @@ import (
 // recover finds what the journal holds, replays it and takes up writing after it.
 func (j *Journal) recover(from uint64, replay func(Record) error) error {
 	if err := makeDir(j.opts.FS, j.opts.Dir); err != nil {
+		return err
+	}
+	if err := binary.Read(rand.Reader, binary.LittleEndian, &j.life); err != nil {
 		return err
 	}
 	names, err := j.opts.FS.ReadDir(j.opts.Dir)
