@@ -103,9 +103,9 @@ func (s *Server) conflicts(w http.ResponseWriter, r *http.Request) error {
 	for _, c := range found {
 		losers := []admin.Object{}
 		for _, l := range c.Losers {
-			losers = append(losers, s.objectOf(l))
+			losers = append(losers, s.oneOf(l))
 		}
-		page.Conflicts = append(page.Conflicts, admin.Conflict{Key: c.Key, Current: s.objectOf(c.Current), Losers: losers})
+		page.Conflicts = append(page.Conflicts, admin.Conflict{Key: c.Key, Current: s.oneOf(c.Current), Losers: losers})
 	}
 	if len(found) == n {
 		page.Next = found[n-1].Key

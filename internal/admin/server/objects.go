@@ -22,6 +22,13 @@ func (s *Server) objectOf(v segment.Version) admin.Object {
 	}
 }
 
+// oneOf is objectOf among versions that may all be null versions: it names each by its id, which always means one.
+func (s *Server) oneOf(v segment.Version) admin.Object {
+	o := s.objectOf(v)
+	o.Version = v.VersionID.String()
+	return o
+}
+
 // ref is the version that the query names.
 func ref(r *http.Request) (segment.VersionRef, error) {
 	v, err := segment.ParseVersionRef(param(r, "version"))
