@@ -14,6 +14,7 @@ import (
 func (j *Journal) commitAll() {
 	defer close(j.done)
 	defer close(j.batches)
+	defer j.idle.Stop()
 	for {
 		batch, err := j.await()
 		if err != nil {
@@ -33,8 +34,7 @@ func (j *Journal) commitAll() {
 
 // await returns the next batch, or nil when the journal is closed and empty. When nothing comes, it confirms the last batch by a mark.
 func (j *Journal) await() ([]Record, error) {
-	idle := time.NewTimer(j.opts.idle)
-	defer idle.Stop()
+	j.idle.Reset(j.opts.idle)
 	for {
 		batch, closing := j.take()
 		if batch != nil {
@@ -46,7 +46,7 @@ func (j *Journal) await() ([]Record, error) {
 		select {
 		case <-j.kick:
 		case <-j.closed:
-		case <-idle.C:
+		case <-j.idle.C:
 			if err := j.mark(); err != nil {
 				return nil, err
 			}

@@ -70,6 +70,7 @@ type Journal struct {
 	out    writer
 	prev   uint32 // sum of the last batch
 	sealed bool   // the last batch is a mark
+	idle   *time.Timer
 
 	kick    chan struct{} // the queue is not empty, or the journal closes
 	tend    chan struct{} // files are to be prepared or retired
@@ -136,6 +137,7 @@ func Open(opts Options, from uint64, replay func(Record) error) (*Journal, error
 		j.closeFiles()
 		return nil, fmt.Errorf("open journal %s: %w", opts.Dir, err)
 	}
+	j.idle = time.NewTimer(j.opts.idle)
 	j.running.Go(j.commitAll)
 	j.running.Go(j.applyAll)
 	j.running.Go(j.tendFiles)

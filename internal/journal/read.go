@@ -17,7 +17,7 @@ import (
 func (j *Journal) Read(ctx context.Context, from uint64, max int64, yield func(Record) error) (next uint64, err error) {
 	buf := j.buffers.Get().(*[]byte)
 	defer func() {
-		if cap(*buf) <= 4*recentRead { // a large one is left to the garbage collector
+		if int64(cap(*buf)) <= j.opts.MaxBatch+recentRead { // a large one is left to the garbage collector
 			j.buffers.Put(buf)
 		}
 	}()

@@ -9,18 +9,19 @@ import (
 const (
 	recentBytes = 8 << 20 // of records kept in memory for readers
 	recentBlock = 64 << 10
+	recentSpan  = 64 << 10  // found, and forgotten, at once
 	recentRead  = 256 << 10 // handed out at once
 )
 
 // recent is a ring of the newest committed records, so that a reader that has caught up costs no reads of the disk. The records lie in it one
 // after the other as in a file.
 type recent struct {
-	mu      sync.Mutex
-	limit   int64
-	blocks  [][]byte // made when first written
-	start   int64    // offset of the oldest byte, in the stream of all that was added
-	end     int64
-	batches []span // oldest first
+	mu     sync.Mutex
+	limit  int64
+	blocks [][]byte // made when first written
+	start  int64    // offset of the oldest byte, in the stream of all that was added
+	end    int64
+	spans  []span // oldest first
 }
 
 // span is where the records from position first to last lie in the stream.
@@ -29,33 +30,41 @@ type span struct {
 	offset      int64
 }
 
-// add keeps a batch, and forgets older ones to make room.
+// add keeps a batch, and forgets older records to make room.
 func (r *recent) add(batch []Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var size int64
 	for i := range batch {
-		size += frameHeader + int64(len(batch[i].Data))
+		r.addRecord(batch[i])
 	}
+}
+
+func (r *recent) addRecord(rec Record) {
+	size := frameHeader + int64(len(rec.Data))
 	if size > r.limit {
-		r.batches, r.start = r.batches[:0], r.end
+		r.spans, r.start = r.spans[:0], r.end
 		return
 	}
-	drop := 0
 	for r.end+size-r.start > r.limit {
-		drop++
-		r.start = r.end
-		if drop < len(r.batches) {
-			r.start = r.batches[drop].offset
-		}
+		r.dropSpan()
 	}
-	r.batches = append(r.batches[:0], r.batches[drop:]...)
-	r.batches = append(r.batches, span{batch[0].Pos, batch[len(batch)-1].Pos, r.end})
+	if n := len(r.spans); n > 0 && r.spans[n-1].last+1 == rec.Pos && r.end-r.spans[n-1].offset < recentSpan {
+		r.spans[n-1].last = rec.Pos
+	} else {
+		r.spans = append(r.spans, span{rec.Pos, rec.Pos, r.end})
+	}
 	var n [frameHeader]byte
-	for i := range batch {
-		binary.LittleEndian.PutUint32(n[:], uint32(len(batch[i].Data)))
-		r.put(n[:])
-		r.put(batch[i].Data)
+	binary.LittleEndian.PutUint32(n[:], uint32(len(rec.Data)))
+	r.put(n[:])
+	r.put(rec.Data)
+}
+
+// dropSpan forgets the oldest span.
+func (r *recent) dropSpan() {
+	r.spans = append(r.spans[:0], r.spans[1:]...)
+	r.start = r.end
+	if len(r.spans) > 0 {
+		r.start = r.spans[0].offset
 	}
 }
 
@@ -64,12 +73,12 @@ func (r *recent) add(batch []Record) {
 func (r *recent) read(from uint64, buf []byte) (payload []byte, count uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	i := sort.Search(len(r.batches), func(i int) bool { return r.batches[i].last >= from })
-	if i == len(r.batches) || r.batches[i].first > from {
+	i := sort.Search(len(r.spans), func(i int) bool { return r.spans[i].last >= from })
+	if i == len(r.spans) || r.spans[i].first > from {
 		return nil, 0
 	}
-	off := r.batches[i].offset
-	for pos := r.batches[i].first; pos < from; pos++ {
+	off := r.spans[i].offset
+	for pos := r.spans[i].first; pos < from; pos++ {
 		off += r.frame(off)
 	}
 	size := int64(0)

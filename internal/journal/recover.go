@@ -15,7 +15,7 @@ import (
 
 // recover finds what the journal holds, replays it and takes up writing after it.
 func (j *Journal) recover(from uint64, replay func(Record) error) error {
-	if err := makeDir(j.opts.FS, j.opts.Dir); err != nil {
+	if err := vfs.MakeDir(j.opts.FS, j.opts.Dir); err != nil {
 		return err
 	}
 	if err := binary.Read(rand.Reader, binary.LittleEndian, &j.life); err != nil {
@@ -41,14 +41,6 @@ func (j *Journal) recover(from uint64, replay func(Record) error) error {
 		return err
 	}
 	return j.takeUp(s)
-}
-
-// makeDir makes a folder that survives a power cut.
-func makeDir(fs vfs.FS, dir string) error {
-	if err := fs.MkdirAll(dir); err != nil {
-		return err
-	}
-	return fs.SyncDir(path.Dir(dir))
 }
 
 // openFiles opens the journal's files, in order, and notes the spares.
