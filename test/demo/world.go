@@ -181,15 +181,14 @@ func each[T any](ctx context.Context, workers int, items []T, do func(context.Co
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
 	for _, item := range items {
-		if ctx.Err() != nil {
-			break
-		}
-		group.Go(func() error { return do(ctx, item) })
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return do(ctx, item)
+		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
+	return group.Wait()
 }
 
 // pick chooses n of the files by chance, always the same.

@@ -28,6 +28,22 @@ func (t Target) probe() []byte {
 	return t.Content[at : at+Window]
 }
 
+// Telling says whether the middle is like little else: as long as a window, and not of a few different bytes only.
+func (t Target) Telling() bool {
+	if len(t.Content) < Window {
+		return false
+	}
+	var seen [256]bool
+	different := 0
+	for _, b := range t.probe() {
+		if !seen[b] {
+			seen[b] = true
+			different++
+		}
+	}
+	return different >= Window/4
+}
+
 // Spoil flips one bit in the middle of every copy of the targets' middles in the files below dir, and syncs them to disk. It returns how many
 // copies of each target, by name, were damaged. Files may be in use by another process.
 func Spoil(ctx context.Context, dir string, targets []Target) (map[string]int, error) {

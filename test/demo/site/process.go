@@ -19,14 +19,14 @@ type process struct {
 	err  error         // how, after done
 }
 
-// start runs a command whose output is added to a file.
-func start(output, path string, args ...string) (*process, error) {
-	out, err := os.OpenFile(output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+// start runs a command. What it says on standard error is added to a file.
+func start(errs, path string, args ...string) (*process, error) {
+	out, err := os.OpenFile(errs, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Stderr = out
 	// A process group of its own: Ctrl-C at the terminal reaches the parent only, which ends its children in order. A parent that is killed
 	// takes them with it.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}

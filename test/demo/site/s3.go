@@ -45,7 +45,7 @@ func (s *Site) PutFrom(ctx context.Context, bucket, key string, r io.Reader, siz
 	return info.ETag, nil
 }
 
-// Get reads content whole. An empty version is the current one.
+// Get reads content whole. An empty version is the current one. With an error come the bytes that were read before it.
 func (s *Site) Get(ctx context.Context, bucket, key, version string) ([]byte, error) {
 	body, info, _, err := s.S3.GetObject(ctx, bucket, key, minio.GetObjectOptions{VersionID: version})
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Site) Get(ctx context.Context, bucket, key, version string) ([]byte, er
 	defer body.Close()
 	content := bytes.NewBuffer(make([]byte, 0, max(info.Size, 0)+bytes.MinRead))
 	if _, err := content.ReadFrom(body); err != nil {
-		return nil, fmt.Errorf("get %s at %s: after %d bytes: %w", key, s.cfg.Name, content.Len(), err)
+		return content.Bytes(), fmt.Errorf("get %s at %s: after %d bytes: %w", key, s.cfg.Name, content.Len(), err)
 	}
 	return content.Bytes(), nil
 }

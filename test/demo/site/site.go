@@ -120,6 +120,14 @@ func (s *Site) Stop() error {
 	return nil
 }
 
+// PID is the segment's process, 0 when it does not run.
+func (s *Site) PID() int {
+	if s.process == nil {
+		return 0
+	}
+	return s.process.cmd.Process.Pid
+}
+
 // Said is the last lines of what the segment said on standard error.
 func (s *Site) Said(lines int) string {
 	text, err := os.ReadFile(s.logFile())

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -108,21 +110,18 @@ func (st *Step) true() bool { return st.err == nil && len(st.wrong) == 0 && st.c
 func (s *Story) End() bool {
 	width, all := 0, true
 	for _, st := range s.steps {
-		width = max(width, len(st.title))
+		width = max(width, utf8.RuneCountInString(st.title))
 		all = all && st.true()
 	}
-	s.Say("\n%s", s.paint.bold(fmt.Sprintf("   %-*s  %6s  %-5s  %s", width, "step", "time", "", "measured")))
+	s.Say("")
 	for _, st := range s.steps {
 		verdict := s.paint.good("true ")
 		if !st.true() {
 			verdict = s.paint.bad("FALSE")
 		}
-		for i, line := range st.summary() {
-			if i == 0 {
-				s.Say("%d  %-*s  %6s  %s  %s", st.number, width, st.title, Duration(st.took), verdict, line)
-			} else {
-				s.Say("   %-*s  %6s  %5s  %s", width, "", "", "", line)
-			}
+		s.Say("%d  %s  %s  %6s", st.number, verdict, s.paint.bold(fmt.Sprintf("%-*s", width, st.title)), Duration(st.took))
+		for _, line := range st.summary() {
+			s.Say("          %s", line)
 		}
 	}
 	s.Say("\n%d of %d steps are true, in %s", s.count(), len(s.steps), Duration(time.Since(s.begun)))
@@ -139,17 +138,14 @@ func (s *Story) count() (n int) {
 	return n
 }
 
-// summary is the step in the table: at least one line.
+// summary is what the table says of a step beside its verdict.
 func (st *Step) summary() []string {
-	lines := append([]string(nil), st.measured...)
+	lines := slices.Clone(st.measured)
 	for _, w := range st.wrong {
 		lines = append(lines, "false: "+w)
 	}
 	if st.err != nil {
 		lines = append(lines, st.err.Error())
-	}
-	if len(lines) == 0 {
-		lines = []string{""}
 	}
 	return lines
 }
