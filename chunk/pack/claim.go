@@ -43,7 +43,7 @@ func (d *Device) claim() error {
 
 // syncDirs makes the folder, and what it holds, survive a power cut.
 func (d *Device) syncDirs() error {
-	if err := d.opts.FS.SyncDir(path.Dir(d.opts.Dir)); err != nil {
+	if err := vfs.MakeDir(d.opts.FS, d.opts.Dir); err != nil {
 		return err
 	}
 	return d.opts.FS.SyncDir(d.opts.Dir)

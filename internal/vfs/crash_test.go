@@ -277,3 +277,26 @@ func script(t *testing.T, sys vfs.FS, dir string) {
 	must(t, err)
 	must(t, l.Close())
 }
+
+func TestAMadeFolderSurvivesAPowerCut(t *testing.T) {
+	for seed := range uint64(20) {
+		for cut := 0; ; cut++ {
+			c := vfs.NewCrash()
+			c.CutAfter(cut)
+			err := vfs.MakeDir(c, "/a/b/c")
+			c.Kill()
+			if err != nil { // the next process finds some of it
+				if err := vfs.MakeDir(c, "/a/b/c"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			after := c.Crash(rand.New(rand.NewPCG(seed, uint64(cut))))
+			if info, statErr := after.Stat("/a/b/c"); statErr != nil || !info.Dir {
+				t.Fatalf("cut after %d operations: %v", cut, statErr)
+			}
+			if err == nil {
+				break
+			}
+		}
+	}
+}
