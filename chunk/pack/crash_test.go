@@ -230,3 +230,18 @@ func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 	s.reopen()
 	must(t, s.Device.Open(crashDomain, chunk.Data).Get(t.Context(), chunktest.IDs(append(held, again...)), func(chunk.Chunk) error { return nil }))
 }
+
+func TestCachedChunksOfAClosedDeviceSurviveAPowerCut(t *testing.T) {
+	for seed := range uint64(20) {
+		fs, x, s := vfs.NewCrash(), NewMemoryIndex(), newStory()
+		d, err := Open(t.Context(), crashOptions(fs, x))
+		must(t, err)
+		s.chunks = chunktest.Chunks(crashDomain, seed, 5, 5000)
+		must(t, d.Open(crashDomain, chunk.Cache).Put(t.Context(), s.chunks))
+		must(t, d.Close())
+		rng := rand.New(rand.NewPCG(seed, 1))
+		if err := s.check(fs.Crash(rng), x.Crash(rng)); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}

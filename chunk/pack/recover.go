@@ -335,8 +335,17 @@ func (r *recovery) openLanes() error {
 	return nil
 }
 
-// noteClean leaves the figures for the next time, once the index is durable.
+// noteClean leaves the figures for the next time, once the index is durable, and cached chunks too: an index that counts as whole must not lead
+// to what a power cut takes away.
 func (d *Device) noteClean() error {
+	for _, p := range d.packs {
+		if p.w == nil || p.lane != cacheLane {
+			continue
+		}
+		if err := p.w.Sync(); err != nil {
+			return err
+		}
+	}
 	if err := d.index.Sync(); err != nil {
 		return err
 	}
