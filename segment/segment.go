@@ -151,10 +151,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 
 // recover reads the last state and replays the log behind it.
 func (s *Segment) recover(ctx context.Context) error {
-	if err := s.cfg.FS.MkdirAll(s.cfg.Dir); err != nil {
-		return err
-	}
-	if err := s.cfg.FS.SyncDir(filepath.Dir(s.cfg.Dir)); err != nil {
+	if err := vfs.MakeDir(s.cfg.FS, s.cfg.Dir); err != nil {
 		return err
 	}
 	st, err := s.loadState()
