@@ -31,10 +31,14 @@ func (e exposure) of(seen segment.Vector, held []segment.Vector) bool {
 // Versions that share payload are counted each. What peers said before a link was cut still counts; what they said before this process
 // started does not.
 func (l *Links) Exposed(ctx context.Context, id segment.BucketID) (int64, error) {
-	seen := l.seg.LinkedBuckets()[id]
-	if id == segment.FederationBucket || len(seen) == 0 {
+	b, err := l.seg.BucketByID(id)
+	if err != nil {
+		return 0, fmt.Errorf("count exposed bytes: %w", err)
+	}
+	if id == segment.FederationBucket || !b.Linked() {
 		return 0, nil
 	}
+	seen := b.Seen()
 	var held []segment.Vector
 	for _, k := range l.all() {
 		h := k.holds(id)

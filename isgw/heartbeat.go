@@ -32,6 +32,7 @@ func (s *session) beats(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		case <-changed:
+			wait(ctx, beatGap) // for more of it
 		}
 		if s.quiet() > silence {
 			return fmt.Errorf("no heartbeat for %v: %w", s.quiet().Round(time.Second), transport.ErrLost)

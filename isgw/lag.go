@@ -124,6 +124,12 @@ func (g *gap) settle() {
 	}
 }
 
+func (g *gap) isKnown() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.known
+}
+
 // cut notes that the session ended: what was not acknowledged goes on from there.
 func (g *gap) cut() {
 	g.mu.Lock()

@@ -23,7 +23,7 @@ func lazyBucket() segment.Settings { return segment.Settings{} }
 func fullBucket() segment.Settings { return segment.Settings{Full: true} }
 
 // pair is a and b linked, with a bucket that a created.
-func pair(t *testing.T, w *world, settings segment.Settings) (a, b *site) {
+func pair(t testing.TB, w *world, settings segment.Settings) (a, b *site) {
 	t.Helper()
 	a, b = w.at("a"), w.at("b")
 	a.create("bkt", settings)

@@ -115,7 +115,9 @@ func (k *link) run() {
 			}
 		}
 		backoff = backoffMin
-		k.hold(s)
+		for s != nil {
+			s = k.hold(s)
+		}
 	}
 }
 
@@ -192,21 +194,24 @@ func (k *link) offer(s *session) {
 	}
 }
 
-// hold runs a session, and what takes its place, until there is none.
-func (k *link) hold(s *session) {
-	for s != nil {
-		k.up(s)
-		done := make(chan error, 1)
-		go func() { done <- s.run(k.ctx) }()
-		next, err := k.watch(s, done)
-		k.mu.Lock()
-		k.current = nil
-		k.mu.Unlock()
-		if next == nil {
-			k.down(err)
-		}
-		s = next
+// hold runs a session until it ends, and returns the one that took its place, if any.
+func (k *link) hold(s *session) *session {
+	k.up(s)
+	done := make(chan error, 1)
+	go func() { done <- s.run(k.ctx) }()
+	next, err := k.watch(s, done)
+	k.mu.Lock()
+	k.current = nil
+	k.mu.Unlock()
+	var closed *transport.CloseError
+	switch {
+	case next != nil:
+		return next
+	case errors.As(err, &closed) && closed.Code == transport.Duplicate && closed.Remote: // the other connection is on its way
+		return k.pause(backoffMin)
 	}
+	k.down(err)
+	return nil
 }
 
 // watch returns when s has ended: with the session that took its place, or why it ended.

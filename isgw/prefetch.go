@@ -280,7 +280,7 @@ func (r *round) run(ctx context.Context) error {
 		r.flying.Wait()
 		return ctx.Err()
 	}
-	r.seen = r.p.l.seg.LinkedBuckets()[r.h.id].Clone()
+	r.seen = b.Seen()
 	for v, err := range r.p.l.seg.Payload(ctx, r.h.id) {
 		if err == nil {
 			err = r.look(ctx, v)

@@ -16,6 +16,7 @@ import (
 const (
 	handshakeTime = 10 * time.Second
 	beat          = 2 * time.Second
+	beatGap       = 100 * time.Millisecond
 	silence       = 15 * time.Second // without a heartbeat: the peer's process is stuck
 	maxServed     = 256              // streams served at one time; the transport bounds them too
 )

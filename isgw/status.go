@@ -21,8 +21,9 @@ type LinkStatus struct {
 	RTT       time.Duration
 	Skew      time.Duration // the peer's clock minus this one's
 
-	Out Lag // how far the peer is behind this segment
-	In  Lag // how far this segment is behind the peer, as the peer said last
+	Out      Lag  // how far the peer is behind this segment
+	OutKnown bool // false until the peer was connected since the links were opened
+	In       Lag  // how far this segment is behind the peer, as the peer said last
 
 	Bytes      map[string]Bytes // by kind: control, feed, sync, payload
 	Records    uint64           // taken from the peer's feed
@@ -56,6 +57,7 @@ func (k *link) status() LinkStatus {
 	for i := range kinds {
 		st.Bytes[i.String()] = k.traffic.bytes(i)
 	}
+	st.OutKnown = k.gap.isKnown()
 	t := &k.traffic
 	st.Records, st.Syncs, st.Fetches, st.Fetched = t.records.Load(), t.syncs.Load(), t.fetches.Load(), t.fetched.Load()
 	st.Missed, st.Served, st.Repaired = t.missed.Load(), t.served.Load(), t.repaired.Load()

@@ -23,10 +23,11 @@ func (s *session) resync(ctx context.Context) (segment.Cursor, error) {
 	}
 	for _, id := range inOrder(survey.Seen) {
 		s.knowsAll(id, survey.Seen[id])
-		if s.k.l.seg.LinkedBuckets()[id].Covers(survey.Seen[id]) && id != segment.FederationBucket {
+		b, err := s.k.l.seg.BucketByID(id)
+		if err == nil && b.Seen().Covers(survey.Seen[id]) {
 			continue
 		}
-		err := s.sync(ctx, id)
+		err = s.sync(ctx, id)
 		if errors.Is(err, segment.ErrNoSuchBucket) { // deleted meanwhile, here or there
 			continue
 		}

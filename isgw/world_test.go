@@ -35,7 +35,7 @@ func (c chunks) Settle(context.Context) error { return nil }
 
 // world is a federation in one process, on a network in memory or, without one, over QUIC on loopback.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	net   *memnet.Network
 	sites map[string]*site
 	eager int64
@@ -56,7 +56,7 @@ type site struct {
 }
 
 // newWorld starts segments whose links are not made yet.
-func newWorld(t *testing.T, net *memnet.Network, names ...string) *world {
+func newWorld(t testing.TB, net *memnet.Network, names ...string) *world {
 	w := &world{t: t, net: net, sites: map[string]*site{}}
 	for _, id := range identitytest.Federation(t, names...) {
 		w.adopt(id)

@@ -12,7 +12,7 @@ import (
 const (
 	MaxJoin    = 64 << 10
 	MaxControl = 4 << 20
-	MaxBatch   = 4 << 20
+	MaxBatch   = 16 << 20
 	MaxNodes   = 16 << 20
 	MaxPieces  = 10 << 20 // one chunk of the greatest size fits
 )
