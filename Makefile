@@ -49,11 +49,11 @@ demo: build ## The story on the Go source tree, in under two minutes, each step 
 
 .PHONY: test
 test: ## All tests that need only Go, and those of the clients that are installed
-	$(GO) run ./internal/gotest $(if $(CI),-skips test/allowed-skips) -timeout 20m ./...
+	$(GO) run ./internal/gotest $(if $(CI),-skips test/allowed-skips) -- -timeout 20m ./...
 
 .PHONY: quick
 quick: ## The tests that a change should pass before it is shown, in under a minute
-	$(GO) run ./internal/gotest -short -timeout 60s ./...
+	$(GO) run ./internal/gotest -- -short -timeout 60s ./...
 
 .PHONY: check
 check: fmt vet staticcheck layers race ## Format, vet, static analysis, layers, race detector
@@ -77,15 +77,16 @@ layers: ## Who may import whom, no global state, no file too long
 
 .PHONY: race
 race: ## The short tests with the race detector
-	$(GO) run ./internal/gotest -race -short -timeout 15m ./...
+	$(GO) run ./internal/gotest -- -race -short -timeout 15m ./...
 
 .PHONY: bench
 bench: build ## The figures, each beside its raw limit in the same run, in under ten minutes
-	$(GO) run ./loadtest/bench
+	$(GO) build -o bin/loadtest ./loadtest/cmd/loadtest
+	$(GO) run ./test/bench $(BENCH)
 
 .PHONY: sim
 sim: ## The simulation of three segments, SEEDS seeds of it
-	EDGEFS_SIM_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 30m -run Sim ./test/sim/...
+	$(GO) test -count=1 -timeout 30m -run Simulation ./segment -sim.seeds $(SEEDS)
 
 .PHONY: mutants
 mutants: ## Plant each bug of testdata/mutants, and see that a test finds it

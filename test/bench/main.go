@@ -1,0 +1,146 @@
+// Command bench prints the figures that EdgeFS is judged by, each beside its raw limit: a bare server that does the physical work and
+// nothing else, driven by the same client in the same run. It starts all it measures, on loopback and in a temporary folder, and ends it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.edgefs, "edgefs", "bin/edgefs", "the edgefs command")
+	flag.StringVar(&o.loadtest, "loadtest", "bin/loadtest", "the loadtest command, for the bare servers")
+	flag.StringVar(&o.dir, "dir", "", "where to keep what is measured; a temporary folder by default")
+	flag.DurationVar(&o.each, "each", 8*time.Second, "how long each rate is measured")
+	flag.BoolVar(&o.short, "short", false, "a tenth of the data of the memory figure")
+	only := flag.String("only", "", "figures to measure, by name, with commas; all by default")
+	asJSON := flag.Bool("json", false, "print JSON")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if *only != "" {
+		o.only = strings.Split(*only, ",")
+	}
+	results, err := o.run(ctx)
+	if *asJSON {
+		_ = json.NewEncoder(os.Stdout).Encode(results)
+	} else {
+		printTable(results)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	edgefs, loadtest, dir string
+	each                  time.Duration
+	short                 bool
+	only                  []string
+}
+
+// result is one figure.
+type result struct {
+	Name   string  `json:"name"`
+	What   string  `json:"what"`
+	Value  float64 `json:"value"`
+	Unit   string  `json:"unit"`
+	Raw    float64 `json:"raw,omitempty"` // the limit in the same run and unit
+	Ratio  float64 `json:"ratio,omitempty"`
+	Goal   string  `json:"goal"`
+	Met    bool    `json:"met"`
+	Detail string  `json:"detail"`
+}
+
+// figure measures one thing.
+type figure struct {
+	name    string
+	measure func(*bench, context.Context) ([]result, error)
+}
+
+var figures = []figure{
+	{"put-4k", (*bench).putSmall},
+	{"get-4k", (*bench).getSmall},
+	{"put-64m", (*bench).putLarge},
+	{"get-64m", (*bench).getLarge},
+	{"list", (*bench).list},
+	{"visible", (*bench).visible},
+	{"memory", (*bench).memory},
+}
+
+func (o options) run(ctx context.Context) (results []result, err error) {
+	dir := o.dir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "edgefs-bench-"); err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+	}
+	for _, f := range figures {
+		if len(o.only) > 0 && !slices.Contains(o.only, f.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s ...\n", f.name)
+		at := time.Now()
+		b := &bench{options: o, dir: filepath.Join(dir, f.name)}
+		rs, err := f.measure(b, ctx)
+		b.end()
+		if err != nil {
+			return results, fmt.Errorf("%s: %w", f.name, err)
+		}
+		for _, r := range rs {
+			fmt.Fprintf(os.Stderr, "%s: %s (%.0fs)\n", f.name, r, time.Since(at).Seconds())
+		}
+		results = append(results, rs...)
+		if err := os.RemoveAll(b.dir); err != nil {
+			return results, err
+		}
+	}
+	return results, nil
+}
+
+func (r result) String() string {
+	s := fmt.Sprintf("%s %s", number(r.Value), r.Unit)
+	if r.Raw > 0 {
+		s += fmt.Sprintf(", raw %s, ratio %.2f", number(r.Raw), r.Ratio)
+	}
+	return s
+}
+
+func number(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+func printTable(results []result) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "figure\tmeasured\traw limit\tratio\tgoal\tmet\tdetail\n")
+	for _, r := range results {
+		raw, ratio := "-", "-"
+		if r.Raw > 0 {
+			raw, ratio = number(r.Raw), fmt.Sprintf("%.2f", r.Ratio)
+		}
+		met := "yes"
+		if !r.Met {
+			met = "NO"
+		}
+		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\n", r.What, number(r.Value), r.Unit, raw, ratio, r.Goal, met, r.Detail)
+	}
+	_ = w.Flush()
+	fmt.Printf("%s, %s/%s, %d processors\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+}
