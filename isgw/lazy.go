@@ -167,7 +167,7 @@ func (l *Lazy) full(id segment.BucketID) bool {
 		return false
 	}
 	b, err := links.seg.BucketByID(id)
-	return err == nil && b.Info().Settings.Full
+	return err == nil && b.Settings().Full
 }
 
 // sessions are the peers that can be asked now, the nearest first.

@@ -265,7 +265,7 @@ func (r *round) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.settings, r.domain, r.room = b.Info().Settings, r.p.l.seg.Domain(), make(chan struct{}, roundAtOnce)
+	r.settings, r.domain, r.room = b.Settings(), r.p.l.seg.Domain(), make(chan struct{}, roundAtOnce)
 	r.durable, r.here = r.p.l.cfg.Chunks.Open(r.domain, chunk.Data), r.p.l.cfg.Chunks.Open(r.domain, chunk.Cache)
 	defer r.flying.Wait()
 	if !r.scan {

@@ -69,12 +69,24 @@ const (
 	entryFieldLife   = 6
 )
 
+// about is a size that the encoding seldom exceeds.
+func (e *entry) about() int {
+	n := 256
+	for _, w := range e.writes {
+		n += 512 + len(w.raw)
+		for _, p := range w.payload {
+			n += len(p)
+		}
+	}
+	return n
+}
+
 func (e *entry) appendTo(b []byte) []byte {
 	b = putUint(b, entryFieldFormat, entryFormat)
 	for i := range e.writes {
 		w := &e.writes[i]
 		if w.raw == nil {
-			w.raw = w.record.appendTo(nil)
+			w.raw = w.record.appendTo(make([]byte, 0, 256))
 		}
 		n := protowire.SizeTag(1) + protowire.SizeBytes(len(w.bucket)) + protowire.SizeTag(2) + protowire.SizeBytes(len(w.raw))
 		for _, p := range w.payload {

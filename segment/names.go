@@ -103,10 +103,29 @@ type names struct {
 	docs     map[BucketID]*bucketDoc
 	deleted  map[BucketID]bool
 	segments map[ID]string
+	live     map[string]BucketID // the older of the buckets of a name that are not deleted: they have it, whatever others do
 }
 
 func (n *names) init() {
 	n.docs, n.deleted, n.segments = map[BucketID]*bucketDoc{}, map[BucketID]bool{}, map[ID]string{}
+	n.live = map[string]BucketID{}
+}
+
+// relive works the live names out anew. The caller holds mu.
+func (n *names) relive() {
+	clear(n.live)
+	for id, doc := range n.docs {
+		if n.deleted[id] {
+			continue
+		}
+		if other, ok := n.live[doc.name]; !ok || olderDoc(doc, n.docs[other]) < 0 {
+			n.live[doc.name] = id
+		}
+	}
+}
+
+func olderDoc(a, b *bucketDoc) int {
+	return cmp.Or(cmp.Compare(a.created, b.created), bytes.Compare(a.id[:], b.id[:]))
 }
 
 // addSystemBuckets makes the two buckets that every segment has.
@@ -179,12 +198,14 @@ func (n *names) take(s *Segment, key string, v *Version) error {
 		}
 		n.docs[doc.id] = doc
 		s.addBucket(doc)
+		n.relive()
 	case docDeleted:
 		id, err := ParseBucketID(rest)
 		if err != nil {
 			return err
 		}
 		n.deleted[id] = v != nil
+		n.relive()
 	case docSegment:
 		id, err := ParseID(rest)
 		if err != nil {
@@ -234,7 +255,7 @@ func (s *Segment) view() []shown {
 			if a.deleted != b.deleted {
 				return map[bool]int{false: -1, true: 1}[a.deleted]
 			}
-			return cmp.Or(cmp.Compare(a.doc.created, b.doc.created), bytes.Compare(a.doc.id[:], b.doc.id[:]))
+			return olderDoc(a.doc, b.doc)
 		})
 		taken := map[string]bool{name: true}
 		out = append(out, shown{name, all[0].doc})
@@ -326,6 +347,12 @@ func (b *Bucket) Info() BucketInfo {
 
 // Bucket finds a bucket by the name it is listed under, or fails with ErrNoSuchBucket.
 func (s *Segment) Bucket(name string) (*Bucket, error) {
+	s.names.mu.RLock()
+	id, ok := s.names.live[name]
+	s.names.mu.RUnlock()
+	if ok {
+		return s.bucket(id), nil
+	}
 	for _, v := range s.view() {
 		if v.name == name {
 			return s.bucket(v.doc.id), nil

@@ -239,7 +239,7 @@ func (s *Segment) append(e *entry) (*pending, error) {
 	if err := s.failure.get(); err != nil {
 		return nil, err
 	}
-	data := e.appendTo(nil)
+	data := e.appendTo(make([]byte, 0, e.about()))
 	p := &pending{entry: e, size: len(data), done: make(chan struct{})}
 	if _, err := s.log.Append(data, p); err != nil {
 		return nil, fmt.Errorf("log: %w: %w", err, ErrUnavailable)

@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 60, "how many seeds TestSimulation runs")
+	simSeeds = flag.Int("sim.seeds", 500, "how many seeds TestSimulation runs; a tenth of them with -short")
 	simSeed  = flag.Uint64("sim.seed", 0, "the one seed to replay, with its steps printed")
 	simSteps = flag.Int("sim.steps", 70, "random steps of each seed")
 )
@@ -27,7 +27,11 @@ func TestSimulation(t *testing.T) {
 		simulate(t, *simSeed, true)
 		return
 	}
-	for seed := range uint64(*simSeeds) {
+	seeds := uint64(*simSeeds)
+	if testing.Short() {
+		seeds /= 10
+	}
+	for seed := range seeds {
 		if !t.Run(fmt.Sprint(seed+1), func(t *testing.T) { simulate(t, seed+1, false) }) {
 			t.Fatalf("replay with: go test -run TestSimulation ./segment -sim.seed %d", seed+1)
 		}
