@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"runtime"
 	"time"
 
 	"github.com/edgefs/edgefs/internal/vfs"
@@ -36,6 +37,7 @@ func (j *Journal) commitAll() {
 func (j *Journal) await() ([]Record, error) {
 	j.idle.Reset(j.opts.idle)
 	for {
+		j.gather()
 		batch, closing := j.take()
 		if batch != nil {
 			return batch, nil
@@ -51,6 +53,21 @@ func (j *Journal) await() ([]Record, error) {
 				return nil, err
 			}
 		}
+	}
+}
+
+// gather lets those run who are about to append: where processors are few, the batch would else be taken by the first of many that the last
+// batch has just woken, and each would pay for a sync. It waits for nobody: with no one ready to run it returns at once.
+func (j *Journal) gather() {
+	for last := 0; ; {
+		runtime.Gosched()
+		j.mu.Lock()
+		n, queued := len(j.queue), j.queued
+		j.mu.Unlock()
+		if n <= last || queued >= j.opts.MaxBatch {
+			return
+		}
+		last = n
 	}
 }
 
