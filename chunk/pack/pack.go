@@ -17,6 +17,8 @@ const (
 	packSuffix  = ".pack"  // a pack, named by its generation
 	spareSuffix = ".spare" // a file to be recycled
 	maxRecords  = 1 << 16  // in a pack, so that its footer is bounded
+	firstSize   = 8 << 20  // of a pack at first, in bytes; it doubles with every two
+
 )
 
 // pack is a file of records. It is written by its lane, then by the one who seals.
@@ -105,7 +107,14 @@ func (d *Device) grant(need int64) (int64, error) {
 	if free < need {
 		return 0, fmt.Errorf("%w: %d bytes wanted beyond a reserve of %d", chunk.ErrFull, need, d.opts.Reserve)
 	}
-	return max(need, min(free, d.opts.PackSize)), nil
+	return max(need, min(free, d.usualSize())), nil
+}
+
+// usualSize is small for the first packs, so that a device takes little room before it holds much.
+func (d *Device) usualSize() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return min(d.opts.PackSize, firstSize<<min(len(d.packs)/2, 20))
 }
 
 // nextFile picks the file that becomes the next pack, a recycled one if there is any, and the generation.
@@ -152,10 +161,7 @@ func fullOr(err error) error {
 
 // writeSeal ends a pack: the footer is on the disk before the seal says so. What the file has beyond is given back.
 func (p *pack) writeSeal() error {
-	footer := vfs.Buffer(int(footerSpace(len(p.records))))
-	for i, r := range p.records {
-		r.encode(p.device, footer[i*recordSize:])
-	}
+	footer := encodeFooter(p.device, p.records)
 	s := seal{generation: p.generation, footer: p.end, count: uint32(len(p.records))}
 	s.sum = payloadSum(footer[:s.size()])
 	if _, err := p.w.WriteAt(footer, p.end); err != nil {
@@ -173,6 +179,15 @@ func (p *pack) writeSeal() error {
 		return err
 	}
 	return p.w.Sync()
+}
+
+// encodeFooter lists records, in an aligned buffer.
+func encodeFooter(id deviceID, records []record) []byte {
+	b := vfs.Buffer(int(footerSpace(len(records))))
+	for i, r := range records {
+		r.encode(id, b[i*recordSize:])
+	}
+	return b
 }
 
 // sealAll seals the packs that the lanes have filled, so that they need not wait for it.

@@ -1,7 +1,9 @@
 package pack
 
 import (
+	"bytes"
 	"context"
+
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -73,11 +75,11 @@ func (r *recovery) readNotes() error {
 	if err != nil {
 		return err
 	}
-	if deviceID := string(r.d.id[:]); string(owner) != deviceID {
-		if err := x.Reset(); err != nil {
+	if !bytes.Equal(owner, r.d.id[:]) {
+		if err := empty(x); err != nil {
 			return err
 		}
-		if err := x.SetNote(deviceNote, []byte(deviceID)); err != nil {
+		if err := x.SetNote(deviceNote, r.d.id[:]); err != nil {
 			return err
 		}
 	}
@@ -98,6 +100,19 @@ func (r *recovery) readNotes() error {
 	}
 	r.doubt = !decodeCounts(clean, r.d.stats.Chunks)
 	return nil
+}
+
+// empty removes everything from an index. Most are new: then it costs nothing.
+func empty(x Index) error {
+	used := errors.New("used")
+	err := x.All(func(Key, Entry) error { return used })
+	if err == nil {
+		err = x.Notes("", func(string, []byte) error { return used })
+	}
+	if errors.Is(err, used) {
+		return x.Reset()
+	}
+	return err
 }
 
 // findPacks lists the packs and opens their headers.
