@@ -50,7 +50,7 @@ func (d *demo) copyAll(ctx context.Context, st *story.Step) error {
 	if err := d.hawaii.CLI(ctx, nil, "bucket", "set", bucket, "--data", "full"); err != nil {
 		return err
 	}
-	bar := st.Bar("copy to tokyo", before)
+	bar := st.BytesBar("copy to tokyo", before)
 	defer bar.Done()
 	ctx, cancel := context.WithTimeoutCause(ctx, copiesTime, fmt.Errorf("tokyo does not hold all of the bucket after %v", copiesTime))
 	defer cancel()
@@ -220,7 +220,7 @@ func (d *demo) rotAlone(ctx context.Context, st *story.Step) error {
 	if err != nil {
 		return err
 	}
-	st.Measured("%d objects that only hawaii holds (edgefs status: %s exposed), damaged: %v", loneCount, size(exposed), t)
+	st.Measured("%d objects that only hawaii holds (%s exposed) are damaged: %v", loneCount, size(exposed), t)
 	st.Check(exposed == loneCount*loneSize, "edgefs status shows what only hawaii holds as exposed")
 	if !st.Check(t.refused >= loneCount/2 && t.refused+t.broken == loneCount, "what is damaged at the start is answered 503, the rest is broken off before the damage") {
 		st.Say("%v", t.why)
@@ -263,7 +263,7 @@ type answers struct {
 }
 
 func (a answers) String() string {
-	return fmt.Sprintf("503 for %d, %d broken off, wrong bytes from %d", a.refused, a.broken, a.wrong)
+	return fmt.Sprintf("503 from %d, %d broken off, wrong bytes from %d", a.refused, a.broken, a.wrong)
 }
 
 func (d *demo) readAlone(ctx context.Context, objects []tree.File) (a answers, err error) {

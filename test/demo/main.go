@@ -50,6 +50,7 @@ func run(args []string) int {
 	d := &demo{options: o, story: s}
 	err = d.tell(ctx)
 	if ctx.Err() != nil {
+		stop() // a second signal does not wait: the segments end with this process
 		s.Say("\ninterrupted: ending what was started")
 	}
 	err = errors.Join(err, d.end())

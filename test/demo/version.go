@@ -111,7 +111,7 @@ func (d *demo) putArchive(ctx context.Context, st *story.Step, a *archive, t *tr
 		<-written
 	}()
 	sum := md5.New()
-	bar := st.Bar("put "+a.key, a.size)
+	bar := st.BytesBar("put "+a.key, a.size)
 	defer bar.Done()
 	etag, err := d.hawaii.PutFrom(ctx, bucket, a.key, io.TeeReader(io.TeeReader(r, sum), progress{bar}), a.size)
 	if err != nil {
@@ -133,7 +133,7 @@ func (d *demo) getArchive(ctx context.Context, st *story.Step, a *archive) (bool
 	}
 	begun := time.Now()
 	sum := md5.New()
-	bar := st.Bar("get "+a.key, a.size)
+	bar := st.BytesBar("get "+a.key, a.size)
 	defer bar.Done()
 	n, err := d.tokyo.Copy(ctx, io.MultiWriter(sum, progress{bar}), bucket, a.key)
 	if err != nil {

@@ -65,6 +65,9 @@ type comparison struct{ listed, missing, wrong, unknown int }
 func (c comparison) same() bool { return c.missing+c.wrong+c.unknown == 0 }
 
 func (c comparison) String() string {
+	if c.same() {
+		return fmt.Sprintf("%s listed, none missing, wrong or unknown", count(c.listed))
+	}
 	return fmt.Sprintf("%s listed; %d missing, %d with another size or ETag, %d unknown", count(c.listed), c.missing, c.wrong, c.unknown)
 }
 

@@ -13,8 +13,9 @@ import (
 	"path/filepath"
 )
 
-// Window is the length of the piece of content that is looked for. Shorter content cannot be damaged.
-const Window = 64
+// Window is the length of the piece of content that is looked for: longer than what files of different content have in common. Shorter
+// content cannot be damaged.
+const Window = 256
 
 // Target is content to damage.
 type Target struct {
@@ -27,6 +28,9 @@ func (t Target) probe() []byte {
 	at := (len(t.Content) - Window) / 2
 	return t.Content[at : at+Window]
 }
+
+// minDifferent is how many different bytes a text has at least in a window.
+const minDifferent = 16
 
 // Telling says whether the middle is like little else: as long as a window, and not of a few different bytes only.
 func (t Target) Telling() bool {
@@ -41,7 +45,7 @@ func (t Target) Telling() bool {
 			different++
 		}
 	}
-	return different >= Window/4
+	return different >= minDifferent
 }
 
 // Spoil flips one bit in the middle of every copy of the targets' middles in the files below dir, and syncs them to disk. It returns how many

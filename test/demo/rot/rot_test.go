@@ -21,7 +21,7 @@ func random(r *rand.Rand, n int) []byte {
 
 func TestSpoilFlipsOneBitInEachCopyAndNothingElse(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	one, two, absent, short := random(r, 1000), random(r, rot.Window), random(r, 500), random(r, rot.Window-1)
+	one, two, absent, short := random(r, 1000), random(r, rot.Window), random(r, 2*rot.Window), random(r, rot.Window-1)
 	// A copy lies across the place where two reads of a large file meet.
 	large := random(r, 9<<20)
 	copy(large[100:], one)

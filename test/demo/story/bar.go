@@ -18,16 +18,25 @@ type Bar struct {
 	bar   *progressbar.ProgressBar // nil without a terminal
 	what  string
 	total int64
+	write func(int64) string // a count as people read it
 	done  atomic.Int64
 	tell  atomic.Int64 // when to tell next, in Unix nanoseconds
 }
 
 // Bar begins to show progress of what towards a total count.
-func (st *Step) Bar(what string, total int64) *Bar {
-	b := &Bar{step: st, what: what, total: total}
+func (st *Step) Bar(what string, total int64) *Bar { return st.bar(what, total, humanize.Comma) }
+
+// BytesBar is a [Step.Bar] that counts bytes.
+func (st *Step) BytesBar(what string, total int64) *Bar {
+	return st.bar(what, total, func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }, progressbar.OptionShowBytes(true),
+		progressbar.OptionUseIECUnits(true), progressbar.OptionShowTotalBytes(true))
+}
+
+func (st *Step) bar(what string, total int64, write func(int64) string, more ...progressbar.Option) *Bar {
+	b := &Bar{step: st, what: what, total: total, write: write}
 	b.tell.Store(time.Now().Add(plainEvery).UnixNano())
 	if st.s.live {
-		b.bar = progressbar.NewOptions64(total,
+		b.bar = progressbar.NewOptions64(total, append(more,
 			progressbar.OptionSetWriter(st.s.out),
 			progressbar.OptionSetDescription("         "+what),
 			progressbar.OptionShowCount(),
@@ -36,7 +45,7 @@ func (st *Step) Bar(what string, total int64) *Bar {
 			progressbar.OptionClearOnFinish(),
 			progressbar.OptionSetPredictTime(false),
 			progressbar.OptionUseANSICodes(true),
-		)
+		)...)
 	}
 	return b
 }
@@ -57,7 +66,7 @@ func (b *Bar) show(n int64) {
 	}
 	now, due := time.Now(), b.tell.Load()
 	if now.UnixNano() >= due && b.tell.CompareAndSwap(due, now.Add(plainEvery).UnixNano()) {
-		b.step.Say("... %s: %s of %s", b.what, humanize.Comma(n), humanize.Comma(b.total))
+		b.step.Say("... %s: %s of %s", b.what, b.write(n), b.write(b.total))
 	}
 }
 

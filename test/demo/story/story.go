@@ -63,6 +63,8 @@ func (s *Story) Step(ctx context.Context, title string, do func(context.Context,
 	st.err = do(ctx, st)
 	st.took = time.Since(begun)
 	switch {
+	case ctx.Err() != nil:
+		st.line(s.paint.bad("STOP "), context.Cause(ctx).Error())
 	case errors.Is(st.err, ErrSkipped):
 		st.line(s.paint.bad("skip "), st.err.Error())
 	case st.err != nil:
