@@ -37,7 +37,7 @@ func (c *call) getAttributes() error {
 		}
 	}
 	if want["StorageClass"] {
-		d.text("StorageClass", storageClass(&v))
+		d.text("StorageClass", storageClass(&v.Attrs))
 	}
 	if want["ObjectSize"] {
 		d.num("ObjectSize", v.Size())

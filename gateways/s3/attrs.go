@@ -19,7 +19,9 @@ const (
 	metaPrefix    = "X-Amz-Meta-"
 
 	redirectHeader     = "X-Amz-Website-Redirect-Location"
+	redirectName       = "x-amz-website-redirect-location" // as it is stored
 	storageClassHeader = "X-Amz-Storage-Class"
+	storageClassName   = "x-amz-storage-class"
 	standardClass      = "STANDARD"
 
 	maxTags     = 10
@@ -103,14 +105,12 @@ func storedHeader(name string) bool {
 }
 
 // storageClass is the class that an object was given.
-func storageClass(v *segment.Version) string {
-	return cmp.Or(v.Attrs.Meta[strings.ToLower(storageClassHeader)], standardClass)
-}
+func storageClass(a *segment.Attrs) string { return cmp.Or(a.Meta[storageClassName], standardClass) }
 
 // copiedMeta is the metadata of a copy that keeps its source's: S3 does not copy these two headers.
 func copiedMeta(from, own map[string]string) map[string]string {
 	m := maps.Clone(from)
-	for _, name := range []string{strings.ToLower(redirectHeader), strings.ToLower(storageClassHeader)} {
+	for _, name := range []string{redirectName, storageClassName} {
 		delete(m, name)
 		if v, ok := own[name]; ok {
 			m[name] = v

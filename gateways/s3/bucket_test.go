@@ -78,7 +78,8 @@ func TestConfigurationsAreReadAsNeverMade(t *testing.T) {
 	s.want(400, "AccessControlListNotSupported", "PUT", "/photos?acl", "", "X-Amz-Grant-Read", "id=x")
 	s.want(400, "AccessControlListNotSupported", "PUT", "/photos?acl", "")
 	s.want(404, "NoSuchKey", "GET", "/photos/k?acl", "")
-	s.want(501, "NotImplemented", "POST", "/photos", "")
+	s.want(501, "NotImplemented", "POST", "/photos", "", "Content-Type", "multipart/form-data; boundary=x")
+	s.want(405, "MethodNotAllowed", "POST", "/photos", "")
 	s.want(403, "AccessDenied", "GET", "/photos", "", "X-Amz-Expected-Bucket-Owner", "somebody")
 	s.want(200, "", "GET", "/photos", "", "X-Amz-Expected-Bucket-Owner", theOwner.ID)
 }

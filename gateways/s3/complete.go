@@ -102,7 +102,11 @@ func (c *call) sendCompleted(b *segment.Bucket, v *segment.Version) {
 	}
 	var d document
 	d.begin("CompleteMultipartUploadResult")
-	d.text("Location", "http://"+c.r.Host+c.r.URL.EscapedPath())
+	scheme := "http://"
+	if c.r.TLS != nil {
+		scheme = "https://"
+	}
+	d.text("Location", scheme+c.r.Host+c.r.URL.EscapedPath())
 	d.text("Bucket", c.bucket)
 	d.text("Key", c.key)
 	d.etag(v.Attrs.ETag)

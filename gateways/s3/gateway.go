@@ -125,6 +125,10 @@ func (c *call) serve() (err error) {
 		c.op = "OptionsObject"
 		return errAccessForbidden
 	}
+	if c.r.Method == http.MethodPost && strings.HasPrefix(c.r.Header.Get("Content-Type"), "multipart/form-data") {
+		c.op = "PostObject" // its signature is in the form, so it would look anonymous
+		return errNotImplemented.say("PostObject (an upload by an HTML form) is not supported.")
+	}
 	if c.signer, err = c.authenticate(c.r, c.query); err != nil {
 		return err
 	}

@@ -172,7 +172,7 @@ func (l *listing) contents(d *document, v *segment.Version, withOwner bool) {
 	if withOwner {
 		d.owner("Owner", theOwner)
 	}
-	d.text("StorageClass", storageClass(v))
+	d.text("StorageClass", storageClass(&v.Attrs))
 	d.close("Contents")
 }
 

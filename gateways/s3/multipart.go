@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"cmp"
 	"crypto/md5"
 	"encoding/hex"
 	"io"
@@ -269,7 +268,7 @@ func (c *call) listParts() error {
 		d.text("UploadId", id)
 		d.owner("Initiator", theOwner)
 		d.owner("Owner", theOwner)
-		d.text("StorageClass", cmp.Or(u.Attrs.Meta[strings.ToLower(storageClassHeader)], standardClass))
+		d.text("StorageClass", storageClass(&u.Attrs))
 		d.num("PartNumberMarker", int64(after))
 		next := 0
 		if len(parts) > 0 {
@@ -361,7 +360,7 @@ func (l *listing) upload(d *document, u *segment.Upload) {
 	d.text("UploadId", u.ID)
 	d.owner("Initiator", theOwner)
 	d.owner("Owner", theOwner)
-	d.text("StorageClass", cmp.Or(u.Attrs.Meta[strings.ToLower(storageClassHeader)], standardClass))
+	d.text("StorageClass", storageClass(&u.Attrs))
 	d.time("Initiated", u.Started)
 	for _, s := range u.Attrs.Checksums {
 		d.text("ChecksumAlgorithm", s.Algorithm)

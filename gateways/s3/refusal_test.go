@@ -6,16 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	miniosigner "github.com/minio/minio-go/v7/pkg/signer"
 
 	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/chunk/memory"
 	"github.com/edgefs/edgefs/segment"
 )
 
@@ -153,63 +155,33 @@ func TestPresignedRequests(t *testing.T) {
 	}
 }
 
-// failingChunks fail to be read when told to.
-type failingChunks struct {
-	*keptChunks
-	fail func() error
-}
-
-func (f *failingChunks) Open(d chunk.Domain, c chunk.Class) chunk.Store {
-	return f
-}
-
-func (f *failingChunks) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
-	if err := f.fail(); err != nil {
-		return err
-	}
-	return f.keptChunks.Get(ctx, ids, yield)
-}
-
 func TestWhatCannotBeReadIsUnavailableAndNeverShort(t *testing.T) {
-	reads, failAt := 0, -1
+	var reads, failAt atomic.Int64
 	var failure error
-	store := &failingChunks{&keptChunks{chunks: map[chunk.ID]chunk.Chunk{}}, func() error {
-		if reads++; failAt >= 0 && reads > failAt {
+	failAt.Store(math.MaxInt64)
+	seg := newSegmentOn(t, faulty{memory.New(), func() error {
+		if reads.Add(1) > failAt.Load() {
 			return failure
 		}
 		return nil
-	}}
-	seg, err := segment.Open(t.Context(), segment.Config{
-		Dir: t.TempDir(), ID: 1, Name: "hawaii", Chunks: store,
-		Read: func(chunk.Domain, segment.Reading) chunk.Store { return store },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = seg.Close(context.Background()) })
-	s := newSite(t)
-	samples := make(chan Sample, 100)
-	server := httptest.NewServer(New(Config{
-		Segment: seg, Credentials: func(string) (string, bool) { return awsSecret, true }, Observe: func(x Sample) { samples <- x },
-	}))
-	t.Cleanup(server.Close)
-	s.server = server
+	}})
+	s := newSite(t, func(c *Config) { c.Segment = seg })
 	if _, err := seg.CreateBucket(t.Context(), "photos", segment.BucketOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	body := randomText(1, 40<<20)
 	s.put("/photos/k", body)
-	<-samples
+	<-s.samples
 	for _, failure = range []error{chunk.ErrUnavailable, chunk.ErrCorrupt, chunk.ErrNotFound} {
-		reads, failAt = 0, 0
+		failAt.Store(0)
 		a := s.want(503, "ServiceUnavailable", "GET", "/photos/k", "")
 		if a.Header.Get("Retry-After") == "" || a.Header.Get("Etag") != "" {
 			t.Errorf("%v: %v", failure, a.Header)
 		}
-		<-samples
-		failAt = -1
+		<-s.samples
 	}
-	reads, failAt, failure = 0, 3, chunk.ErrUnavailable
+	failure = chunk.ErrUnavailable
+	failAt.Store(reads.Load() + 3)
 	r := miniosigner.SignV4(*s.newRequest("GET", "/photos/k", ""), awsKey, awsSecret, "", "us-east-1")
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
@@ -220,7 +192,7 @@ func TestWhatCannotBeReadIsUnavailableAndNeverShort(t *testing.T) {
 	if resp.StatusCode != 200 || err == nil || n >= int64(len(body)) {
 		t.Errorf("a read that broke off: %d, %d bytes, %v", resp.StatusCode, n, err)
 	}
-	if x := <-samples; !x.Aborted {
+	if x := <-s.samples; !x.Aborted {
 		t.Errorf("%+v", x)
 	}
 }

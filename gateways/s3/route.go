@@ -33,7 +33,6 @@ func newRoutes() routes {
 			"GET?versioning": {"GetBucketVersioning", (*call).getVersioning},
 			"PUT?versioning": {"PutBucketVersioning", (*call).putVersioning},
 			"POST?delete":    {"DeleteObjects", (*call).deleteObjects},
-			"POST":           {"PostObject", unsupported("PostObject (an upload by an HTML form)")},
 		},
 		object: map[string]operation{
 			"HEAD":            {"HeadObject", (*call).getObject},

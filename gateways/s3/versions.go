@@ -79,7 +79,7 @@ func (l *listing) version(d *document, v *segment.Version, latest bool) {
 	}
 	d.owner("Owner", theOwner)
 	if !v.Marker {
-		d.text("StorageClass", storageClass(v))
+		d.text("StorageClass", storageClass(&v.Attrs))
 	}
 	d.close(element)
 }

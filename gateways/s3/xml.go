@@ -71,9 +71,9 @@ func (d *document) time(name string, t time.Time) {
 
 // etag writes an ETag with its quotes, which S3 escapes.
 func (d *document) etag(value string) {
-	d.b = append(d.b, "<ETag>&#34;"...)
+	d.b = append(d.b, "<ETag>&quot;"...)
 	d.b = appendText(d.b, value)
-	d.b = append(d.b, "&#34;</ETag>"...)
+	d.b = append(d.b, "&quot;</ETag>"...)
 }
 
 func (d *document) owner(name string, o owner) {
@@ -156,7 +156,7 @@ func appendReference(b []byte, c byte) []byte {
 	case '&':
 		return append(b, "&amp;"...)
 	case '"':
-		return append(b, "&#34;"...)
+		return append(b, "&quot;"...)
 	case '\'':
 		return append(b, "&#39;"...)
 	}
