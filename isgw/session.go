@@ -115,7 +115,7 @@ func (l *Links) hello() *wire.Hello {
 	return &wire.Hello{
 		Protocol: wire.Protocol, MinProtocol: wire.MinProtocol,
 		Segment: l.seg.ID(), Inc: l.seg.Origin().Inc, Process: l.process,
-		Addresses: l.Addresses(), Clock: l.cfg.Clock(), Eager: l.cfg.EagerBytes + 1,
+		Addresses: l.Addresses(), Clock: l.cfg.Clock(),
 		Seen: wire.Buckets(l.seg.LinkedBuckets()),
 	}
 }

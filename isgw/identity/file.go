@@ -37,8 +37,6 @@ func (id *Identity) Save(fsys vfs.FS, dir string) error {
 	return document.Replace(fsys, path.Join(dir, fileName), b)
 }
 
-func readFile(fsys vfs.FS, name string) ([]byte, error) { return document.Read(fsys, name) }
-
 // Append appends the identity as it is in its file.
 func (id *Identity) Append(b []byte) ([]byte, error) {
 	fed := protowire.AppendVarint(protowire.AppendTag(nil, fileFieldFormat, protowire.VarintType), fileFormat)

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/edgefs/edgefs/internal/vfs"
+	"github.com/edgefs/edgefs/isgw/internal/document"
 	"github.com/edgefs/edgefs/segment"
 )
 
@@ -136,7 +137,7 @@ func Open(fsys vfs.FS, dir, name string, random io.Reader) (*Identity, error) {
 
 // Load reads the identity kept in the folder; fs.ErrNotExist when there is none.
 func Load(fsys vfs.FS, dir string) (*Identity, error) {
-	b, err := readFile(fsys, path.Join(dir, fileName))
+	b, err := document.Read(fsys, path.Join(dir, fileName))
 	if err != nil {
 		return nil, fmt.Errorf("load identity: %w", err)
 	}

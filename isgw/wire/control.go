@@ -58,7 +58,6 @@ type Hello struct {
 	Process     uint64   // random for each start: a connection of a new process takes the place of those of the old
 	Addresses   []string // where the side can be dialled; none behind a NAT
 	Clock       time.Time
-	Eager       int64   // the side's EagerBytes for the link, plus one; 0 says nothing
 	Seen        Buckets // what the side has seen of each linked bucket
 }
 
@@ -70,8 +69,7 @@ const (
 	helloFieldProcess     = 5
 	helloFieldAddress     = 6
 	helloFieldClock       = 7
-	helloFieldEager       = 8
-	helloFieldSeen        = 9
+	helloFieldSeen        = 8
 )
 
 // Append implements [Message].
@@ -85,7 +83,6 @@ func (m *Hello) Append(b []byte) []byte {
 		b = PutBytes(b, helloFieldAddress, a)
 	}
 	b = PutUint(b, helloFieldClock, nanos(m.Clock))
-	b = PutUint(b, helloFieldEager, uint64(m.Eager))
 	return m.Seen.append(b, helloFieldSeen)
 }
 
@@ -107,8 +104,6 @@ func (m *Hello) Parse(b []byte) error {
 			m.Addresses = append(m.Addresses, string(f.Bytes))
 		case helloFieldClock:
 			m.Clock = moment(f.Uint)
-		case helloFieldEager:
-			m.Eager = int64(f.Uint)
 		case helloFieldSeen:
 			return m.Seen.parse(f.Bytes)
 		}
@@ -123,7 +118,6 @@ type Heartbeat struct {
 	Waited time.Duration // how long ago that was when this was sent
 	LogEnd uint64        // the end of the side's log
 	Held   Buckets       // up to where the side holds all payload durably, of buckets where that changed
-	Seen   Buckets       // what it has seen, of buckets where that changed
 	Behind Lag           // how far the other side is behind, as this one sees it
 }
 
@@ -140,8 +134,7 @@ const (
 	beatFieldWaited = 3
 	beatFieldLogEnd = 4
 	beatFieldHeld   = 5
-	beatFieldSeen   = 6
-	beatFieldBehind = 7
+	beatFieldBehind = 6
 )
 
 // Append implements [Message].
@@ -151,7 +144,6 @@ func (m *Heartbeat) Append(b []byte) []byte {
 	b = PutUint(b, beatFieldWaited, uint64(m.Waited))
 	b = PutUint(b, beatFieldLogEnd, m.LogEnd)
 	b = m.Held.append(b, beatFieldHeld)
-	b = m.Seen.append(b, beatFieldSeen)
 	lag := PutUint(nil, 1, m.Behind.Positions)
 	lag = PutUint(lag, 2, m.Behind.Bytes)
 	return PutBytes(b, beatFieldBehind, PutUint(lag, 3, uint64(m.Behind.Since)))
@@ -171,8 +163,6 @@ func (m *Heartbeat) Parse(b []byte) error {
 			m.LogEnd = f.Uint
 		case beatFieldHeld:
 			return m.Held.parse(f.Bytes)
-		case beatFieldSeen:
-			return m.Seen.parse(f.Bytes)
 		case beatFieldBehind:
 			return m.Behind.parse(f.Bytes)
 		}

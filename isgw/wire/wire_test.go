@@ -30,7 +30,7 @@ func samples() map[string]wire.Message {
 	at := time.Unix(1_800_000_000, 5)
 	return map[string]wire.Message{
 		"hello": &wire.Request{Hello: &wire.Hello{
-			Protocol: 3, MinProtocol: 1, Segment: 9, Inc: 4, Process: 8, Addresses: []string{"a:1", "b:2"}, Clock: at, Eager: 4097, Seen: seen,
+			Protocol: 3, MinProtocol: 1, Segment: 9, Inc: 4, Process: 8, Addresses: []string{"a:1", "b:2"}, Clock: at, Seen: seen,
 		}},
 		"subscribe": &wire.Request{Subscribe: &wire.Subscribe{From: segment.Cursor{Inc: 2, Pos: 77}}},
 		"survey":    &wire.Request{Survey: true},
@@ -40,7 +40,7 @@ func samples() map[string]wire.Message {
 			{Key: "l", Version: version, Path: []chunk.ID{{3}}, IDs: []chunk.ID{{4}}},
 		}}},
 		"heartbeat": &wire.Heartbeat{
-			Clock: at, Echo: at.Add(-time.Second), Waited: time.Millisecond, LogEnd: 12, Held: seen, Seen: seen, Behind: wire.Lag{Positions: 1, Bytes: 2, Since: 3},
+			Clock: at, Echo: at.Add(-time.Second), Waited: time.Millisecond, LogEnd: 12, Held: seen, Behind: wire.Lag{Positions: 1, Bytes: 2, Since: 3},
 		},
 		"surveyed": &wire.Survey{Inc: 1, Pos: 5, Seen: seen},
 		"start":    &wire.Start{Resync: true, Inc: 3},
