@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// crashFiles is how many files are uploaded, and crashAfter how many of them are acknowledged when hawaii is killed.
+	// crashFiles is how many files are uploaded; hawaii is killed when one of so many is acknowledged.
 	crashFiles = 3000
-	crashAfter = 1000
+	crashShare = 3
 )
 
 // crash is step 6.
@@ -101,7 +101,7 @@ func (d *demo) putUntilKilled(ctx context.Context, files []tree.File) (kept []tr
 		switch {
 		case err == nil:
 			d.acknowledged.add(crashPrefix+f.Name, entry{f.Size, f.ETag})
-			if kept = append(kept, f); len(kept) == crashAfter {
+			if kept = append(kept, f); len(kept) == len(files)/crashShare+1 {
 				close(half)
 			}
 			return nil

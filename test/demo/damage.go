@@ -154,7 +154,7 @@ func (d *demo) rotAndRepair(ctx context.Context, st *story.Step) error {
 	st.Measured("a bit is flipped in each of %s places of hawaii's packs, where content of %s files lies", count(places), count(len(copies)))
 	st.Measured("reads at hawaii: %v", first)
 	st.Measured("%s chunks found damaged, %s repaired from tokyo", count(between.damaged-before.damaged), count(between.repaired-before.repaired))
-	st.Check(len(copies) == len(files), "content of each of %d files was found on disk and damaged", len(files))
+	st.Check(len(copies) == len(files) && len(files) > 0, "content of each of %d files was found on disk and damaged", len(files))
 	st.Check(first.right(), "hawaii answers all reads, with the right bytes")
 	st.Check(between.repaired > before.repaired && between.damaged > before.damaged, "damage and repair are counted")
 	st.Check(second.right() && after == between, "the second read finds nothing damaged: %v", second)

@@ -80,7 +80,7 @@ func (d *demo) tell(ctx context.Context) error {
 // begin makes both trees, the segments and the link.
 func (d *demo) begin(ctx context.Context) (err error) {
 	d.story.Say("EdgeFS: two segments, hawaii and tokyo, each a process of its own; all they tell each other goes through a relay that counts it.")
-	if d.dir, err = os.MkdirTemp(d.options.dir, "edgefs-demo-"); err != nil {
+	if d.dir, err = os.MkdirTemp(d.below, "edgefs-demo-"); err != nil {
 		return err
 	}
 	begun := time.Now()

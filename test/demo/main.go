@@ -22,7 +22,7 @@ import (
 type options struct {
 	binary string
 	tree   string
-	dir    string
+	below  string
 	keep   bool
 	seed   uint64
 }
@@ -75,7 +75,7 @@ func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet(filepath.Base(args[0]), flag.ContinueOnError)
 	f.StringVar(&o.binary, "edgefs", filepath.Join(filepath.Dir(self), "edgefs"), "the edgefs `command` to run")
 	f.StringVar(&o.tree, "tree", "", "`directory` of the files to use (default: the Go source tree)")
-	f.StringVar(&o.dir, "dir", "", "`directory` below which a new one is made for the data (default: the system's for temporary files)")
+	f.StringVar(&o.below, "dir", "", "`directory` below which a new one is made for the data (default: the system's for temporary files)")
 	f.BoolVar(&o.keep, "keep", false, "keep the data and the logs of the segments")
 	f.Uint64Var(&o.seed, "seed", 1, "what is chosen at random is chosen by this `number`")
 	if err := f.Parse(args[1:]); err != nil {

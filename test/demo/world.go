@@ -24,7 +24,7 @@ import (
 const parallel = 24
 
 // patience is how long the demo waits for what should take a moment.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // ledger is what was acknowledged, by key. It is safe for concurrent use.
 type ledger struct {

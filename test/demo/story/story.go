@@ -47,7 +47,6 @@ type Step struct {
 	claims   int
 	wrong    []string
 	err      error
-	skipped  bool
 	took     time.Duration
 }
 
