@@ -1,0 +1,205 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgefs/edgefs/internal/vfs"
+)
+
+var (
+	onePoint  = flag.Int("crash.point", -1, "the one operation to crash after")
+	crashSeed = flag.Uint64("crash.seeds", 2, "how often each point is tried, with other writes kept or torn")
+	stride    = flag.Int("crash.stride", 0, "try every so many points; 0: all, or few with -short")
+)
+
+// run is the script under way.
+type run struct {
+	steps []step
+	site  *site
+	done  int // steps acknowledged
+	disk  *disk
+	clock *clock
+	peer  *peer
+	seen  []string // picture after each number of steps; of the run that nothing disturbed
+}
+
+func newRun(t testing.TB, p *peer) *run {
+	return &run{steps: script(t), disk: newDisk(), clock: new(clock), peer: p}
+}
+
+func (r *run) open() (err error) {
+	r.clock.at(r.done)
+	if r.site, err = openSite(r.disk, r.clock, r.peer); err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	return nil
+}
+
+// go on with the script until it ends or a step fails. After each, what it set off in the background comes to its end.
+func (r *run) goOn(after func() error) error {
+	for ; r.done < len(r.steps); r.done++ {
+		r.clock.at(r.done + 1)
+		if err := r.steps[r.done].do(context.Background(), r.site); err != nil {
+			return fmt.Errorf("step %d, %s: %w", r.done, r.steps[r.done].name, err)
+		}
+		synctest.Wait()
+		if after != nil {
+			if err := after(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// undisturbed notes what is to be seen after each step, and counts the operations, and the syncs among them.
+func undisturbed(t *testing.T, p *peer) (seen []string, ops, syncs int) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRun(t, p)
+		r.disk.fs.Inject(func(op vfs.Op) error {
+			if op.Kind == vfs.OpSync || op.Kind == vfs.OpSyncDir {
+				syncs++
+			}
+			return nil
+		})
+		must(t, r.open())
+		look := func() error {
+			picture, err := r.site.picture(t.Context())
+			seen = append(seen, picture)
+			return err
+		}
+		err := look()
+		if err == nil {
+			err = r.goOn(look)
+		}
+		if err == nil {
+			err = r.site.proveRoots(t.Context())
+		}
+		must(t, errors.Join(err, r.site.close()))
+		ops = r.disk.fs.Ops()
+	})
+	return seen, ops, syncs
+}
+
+// TestEveryCrashPoint cuts the power, or kills the process, after each operation of the script, and looks at what the next start finds: all that
+// was acknowledged, of the step under way all or nothing, and nothing else. Then the script goes on to its end, which must be the same.
+func TestEveryCrashPoint(t *testing.T) {
+	p := newPeer(t)
+	seen, ops, _ := undisturbed(t, p)
+	first, last, every, seeds := 0, ops, 1, *crashSeed
+	switch {
+	case *onePoint >= 0:
+		first, last, seeds = *onePoint, *onePoint+1, 8
+	case *stride > 0:
+		every = *stride
+	case testing.Short():
+		every, seeds = 1+ops/60, 1
+	}
+	t.Logf("%d steps, %d operations; a crash after each %d, %d times", len(seen)-1, ops, every, seeds)
+	began, runs := time.Now(), 0
+	for n := first; n < last; n += every {
+		for seed := range seeds {
+			runs++
+			synctest.Test(t, func(t *testing.T) {
+				r := newRun(t, p)
+				r.seen = seen
+				if err := r.crashAfter(n, rand.New(rand.NewPCG(uint64(n), seed))); err != nil {
+					t.Errorf("crash after operation %d, seed %d: %v", n, seed, err)
+				}
+			})
+		}
+		if t.Failed() {
+			t.Fatalf("again: go test ./test/crash -run TestEveryCrashPoint -crash.point %d", n)
+		}
+	}
+	t.Logf("%d runs in %v", runs, time.Since(began).Round(time.Millisecond))
+}
+
+// crashAfter lives several lives: the first ends after n operations, some soon after.
+func (r *run) crashAfter(n int, rng *rand.Rand) error {
+	r.disk.fs.CutAfter(n)
+	for life := range 3 {
+		err := r.live()
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, vfs.ErrCut) {
+			return fmt.Errorf("life %d: %w", life, err)
+		}
+		if rng.IntN(3) == 0 {
+			r.disk.fs.Kill()
+		} else {
+			r.disk = r.disk.powerCut(rng)
+		}
+		if life < 2 && rng.IntN(2) == 0 {
+			r.disk.fs.CutAfter(rng.IntN(120))
+		}
+	}
+	if err := r.live(); err != nil {
+		return fmt.Errorf("last life: %w", err)
+	}
+	return nil
+}
+
+// live opens what is there, compares it with what must be there, and goes on to the end of the script.
+func (r *run) live() error {
+	if err := r.open(); err != nil {
+		return err
+	}
+	err := r.recognize()
+	if err == nil {
+		err = r.goOn(nil)
+	}
+	if err == nil {
+		err = r.recognize()
+	}
+	if err == nil {
+		err = r.site.proveRoots(context.Background())
+	}
+	return errors.Join(err, r.site.close())
+}
+
+// recognize finds the step that the site has come to: the last one acknowledged, or the one that was under way.
+func (r *run) recognize() error {
+	picture, err := r.site.picture(context.Background())
+	if err != nil {
+		return fmt.Errorf("after step %d: %w", r.done, err)
+	}
+	if picture == r.seen[r.done] {
+		return nil
+	}
+	if r.done < len(r.steps) && picture == r.seen[r.done+1] {
+		r.done++
+		return nil
+	}
+	name := "the end"
+	if r.done < len(r.steps) {
+		name = r.steps[r.done].name
+	}
+	return fmt.Errorf("%d steps were acknowledged, under way was %s; what is there is neither:\n%s", r.done, name, difference(r.seen[r.done], picture))
+}
+
+// difference are the lines that only one of two pictures has.
+func difference(want, got string) string {
+	var b strings.Builder
+	for _, d := range []struct{ sign, a, b string }{{"-", want, got}, {"+", got, want}} {
+		have := map[string]bool{}
+		for line := range strings.Lines(d.b) {
+			have[line] = true
+		}
+		for line := range strings.Lines(d.a) {
+			if !have[line] {
+				b.WriteString(d.sign + line)
+			}
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,148 @@
+package crash
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/chunk/pack"
+	"github.com/edgefs/edgefs/chunk/stage"
+	"github.com/edgefs/edgefs/internal/vfs"
+	"github.com/edgefs/edgefs/segment"
+)
+
+// disk is all that survives a process.
+type disk struct {
+	fs    *vfs.Crash
+	index *pack.MemoryIndex
+}
+
+func newDisk() *disk { return &disk{vfs.NewCrash(), pack.NewMemoryIndex()} }
+
+// powerCut is what is found after one; the index is a file of its own to it, and sometimes all of it is lost.
+func (d *disk) powerCut(rng *rand.Rand) *disk {
+	after := &disk{d.fs.Crash(rng), pack.NewMemoryIndex()}
+	if rng.IntN(5) > 0 {
+		after.index = d.index.Crash(rng)
+	}
+	return after
+}
+
+// clock is the same at every run of the script: what is written carries the same stamps.
+type clock struct {
+	mu   sync.Mutex
+	step int
+	used int // random blocks given out in the step
+}
+
+var start = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+func (c *clock) at(step int) { c.mu.Lock(); defer c.mu.Unlock(); c.step, c.used = step, 0 }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return start.Add(time.Duration(c.step) * time.Second)
+}
+
+// Read makes ids that depend on the step alone.
+func (c *clock) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for done := 0; done < len(p); c.used++ {
+		block := sha256.Sum256(binary.AppendVarint(binary.AppendVarint(nil, int64(c.step)), int64(c.used)))
+		done += copy(p[done:], block[:])
+	}
+	return len(p), nil
+}
+
+// site is a segment on a disk, with limits so small that folds, moves of payload to packs, checkpoints and cuts of the log happen all the time.
+type site struct {
+	*segment.Segment
+	disk   *disk
+	clock  *clock
+	peer   *peer
+	device *pack.Device
+	chunks *stage.Stage
+	closed bool
+}
+
+var secret = [32]byte{7}
+
+func openSite(d *disk, c *clock, p *peer) (*site, error) {
+	ctx := context.Background()
+	s := &site{disk: d, clock: c, peer: p}
+	var err error
+	s.device, err = pack.Open(ctx, pack.Options{FS: d.fs, Dir: "/site/device", PackSize: 64 << 10, Index: d.index, Reserve: 1})
+	if err != nil {
+		return nil, err
+	}
+	s.chunks = stage.New(s.device)
+	s.Segment, err = segment.Open(ctx, segment.Config{
+		FS: d.fs, Dir: "/site/segment", ID: 1, Name: "site", Secret: secret, Chunks: s.chunks, Read: s.lazy, Clock: c.now, Rand: c,
+		LogFileSize: 32 << 10, LogKeep: 16 << 10, NodeCache: 1 << 20, OverlayBytes: 40 << 10, StageBytes: 24 << 10, CheckpointAt: 48 << 10, BufferBytes: 4 << 20,
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.device.Close())
+	}
+	return s, nil
+}
+
+// close ends as the daemon does.
+func (s *site) close() error {
+	s.closed = true
+	ctx := context.Background()
+	return errors.Join(s.Segment.Close(ctx), s.chunks.Settle(ctx), s.device.Close())
+}
+
+// lazy reads payload here, else at the peer; it keeps what it got from there.
+func (s *site) lazy(d chunk.Domain, _ segment.Reading) chunk.Store {
+	return lazy{s.chunks.Open(d, chunk.Data), s.chunks.Open(d, chunk.Cache), s.peer.chunks.Open(d, chunk.Data)}
+}
+
+type lazy struct {
+	chunk.Store
+	cache, remote chunk.Store
+}
+
+func (l lazy) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
+	missing, err := l.cache.Missing(ctx, ids)
+	if err != nil {
+		return err
+	}
+	var got []chunk.Chunk
+	err = l.remote.Get(ctx, missing, func(c chunk.Chunk) error { got = append(got, c.Clone()); return nil })
+	if err != nil {
+		return fmt.Errorf("fetch: %w", err)
+	}
+	_ = l.cache.Put(ctx, got) // a full disk keeps nobody from reading
+	for _, c := range got {
+		if err := yield(c); err != nil {
+			return err
+		}
+	}
+	held := without(ids, missing)
+	if len(held) == 0 {
+		return nil
+	}
+	return l.cache.Get(ctx, held, yield)
+}
+
+func without(ids, missing []chunk.ID) (held []chunk.ID) {
+	gone := map[chunk.ID]bool{}
+	for _, id := range missing {
+		gone[id] = true
+	}
+	for _, id := range ids {
+		if !gone[id] {
+			held = append(held, id)
+		}
+	}
+	return held
+}
