@@ -35,18 +35,24 @@ func (c Chunk) Clone() Chunk { return Chunk{c.id, bytes.Clone(c.data)} }
 // neither can tell what the other holds. It is safe for concurrent use.
 type Domain struct {
 	pool *sync.Pool // of *blake3.Hasher, keyed
+	tag  ID
 }
 
 // NewDomain makes the domain of a secret key of 32 bytes.
 func NewDomain(key [32]byte) Domain {
-	return Domain{&sync.Pool{New: func() any {
+	d := Domain{pool: &sync.Pool{New: func() any {
 		h, err := blake3.NewKeyed(key[:])
 		if err != nil {
 			panic(err) // only for a key of another length
 		}
 		return h
 	}}}
+	d.tag = d.Name(nil)
+	return d
 }
+
+// Tag tells domains apart: it is the name of no bytes.
+func (d Domain) Tag() ID { return d.tag }
 
 // Name is the id that data has in the domain. BLAKE3: https://github.com/BLAKE3-team/BLAKE3-specs
 func (d Domain) Name(data []byte) ID {

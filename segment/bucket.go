@@ -21,6 +21,7 @@ type Bucket struct {
 	id     BucketID
 	doc    atomic.Pointer[bucketDoc]
 	domain chunk.Domain
+	stores dedup.Stores // what is durable here
 	trees  *tree.Store
 
 	gate sync.RWMutex // writers share it until their write is applied; deleting the bucket excludes them
@@ -49,7 +50,8 @@ type tailRecord struct {
 func newBucket(s *Segment, id BucketID, doc *bucketDoc) *Bucket {
 	b := &Bucket{s: s, id: id, domain: s.domainOf(doc.domain), overlay: btree.NewMap[string, *overlayKey](0), others: Vector{}}
 	b.doc.Store(doc)
-	b.trees = tree.NewStore(s.cfg.Chunks.Open(b.domain, chunk.Meta), b.domain, s.nodes)
+	b.stores = dedup.Stores{Data: s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: s.cfg.Chunks.Open(b.domain, chunk.Meta)}
+	b.trees = tree.NewStore(b.stores.Meta, b.domain, s.nodes)
 	b.settings = settingsRecord{Settings: doc.settings}
 	b.base = &base{root: root{seen: Vector{}, settings: b.settings}}
 	b.base.headTree, b.base.historyTree = b.newTree(chunk.ID{}), b.newTree(chunk.ID{})

@@ -23,8 +23,19 @@ type write struct {
 	record  *record
 	raw     []byte // record, encoded
 	payload [][]byte
+	made    []chunk.Chunk // payload, where it was made here
 
 	hint *hint // of the writer here, to save applying a lookup; never written
+}
+
+// chunks are the payload, with bytes of their own.
+func (w *write) chunks(d chunk.Domain) []chunk.Chunk {
+	if w.made == nil {
+		for _, p := range w.payload {
+			w.made = append(w.made, d.Make(bytes.Clone(p)))
+		}
+	}
+	return w.made
 }
 
 // hint is what a local writer found when it planned its write.

@@ -78,8 +78,7 @@ func (b *Bucket) currentBase(old *base) (*base, error) {
 // putRoot writes a root chunk: durable before any entry names it.
 func (b *Bucket) putRoot(ctx context.Context, r root) ([]byte, error) {
 	raw := r.appendTo(nil)
-	meta := b.s.cfg.Chunks.Open(b.domain, chunk.Meta)
-	return raw, meta.Put(ctx, []chunk.Chunk{b.domain.Make(raw)})
+	return raw, b.stores.Meta.Put(ctx, []chunk.Chunk{b.domain.Make(raw)})
 }
 
 // headEdits are the heads of the keys touched, region by region: a key that moved leaves the one and enters the other.

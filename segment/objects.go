@@ -94,7 +94,7 @@ func (b *Bucket) object(v Version) *Object {
 
 func (b *Bucket) readStore(r Reading) chunk.Store {
 	if b.s.cfg.Read == nil {
-		return b.s.cfg.Chunks.Open(b.domain, chunk.Data)
+		return b.stores.Data
 	}
 	return b.s.cfg.Read(b.domain, r)
 }
@@ -172,11 +172,10 @@ func (s *Segment) ServeFetch(ctx context.Context, r Reading, ids []chunk.ID, yie
 	if v == nil {
 		return fmt.Errorf("%q, version %v: %w", r.Key, r.Version, chunk.ErrNotFound)
 	}
-	meta := s.cfg.Chunks.Open(b.domain, chunk.Meta)
-	if err := dedup.Reaches(ctx, meta, v.Content, r.Path, ids); err != nil {
+	if err := dedup.Reaches(ctx, b.stores.Meta, v.Content, r.Path, ids); err != nil {
 		return fmt.Errorf("%q, version %v: %w: %w", r.Key, r.Version, ErrRefused, err)
 	}
-	return s.cfg.Chunks.Open(b.domain, chunk.Data).Get(ctx, ids, yield)
+	return b.stores.Data.Get(ctx, ids, yield)
 }
 
 // ReadMeta yields tree nodes and roots that are here. It is for a peer's sync, whose caller keeps it to what was offered.

@@ -55,7 +55,7 @@ type Config struct {
 // Chunks is where a segment's chunks are durable. Package chunk/stage has it.
 type Chunks interface {
 	chunk.Opener
-	// Hold makes chunks that the log has made durable readable, and count as held, before they are in a pack. It copies them.
+	// Hold makes chunks that the log has made durable readable, and count as held, before they are in a pack. Their bytes are its own from then on.
 	Hold(chunk.Domain, []chunk.Chunk)
 	// Held is the memory that chunks take which only the log has made durable, in bytes.
 	Held() int64
@@ -332,12 +332,8 @@ func (s *Segment) applyWrite(ctx context.Context, pos uint64, w *write) error {
 		return fmt.Errorf("bucket %v is not known: %w", w.bucket, ErrDamaged)
 	}
 	if len(w.payload) > 0 {
-		var chunks []chunk.Chunk
-		for _, p := range w.payload {
-			chunks = append(chunks, b.domain.Make(p))
-		}
-		s.cfg.Chunks.Hold(b.domain, chunks)
-		w.payload = nil
+		s.cfg.Chunks.Hold(b.domain, w.chunks(b.domain))
+		w.payload, w.made = nil, nil
 	}
 	s.clock.observe(w.record.HLC)
 	b.mu.Lock()

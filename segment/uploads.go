@@ -144,8 +144,7 @@ func (b *Bucket) CopyPart(ctx context.Context, key, id string, number int, src *
 			return Part{}, fmt.Errorf("copy part %d of %q: %w", number, key, err)
 		}
 	}
-	stores := dedup.Stores{Data: b.s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: b.s.cfg.Chunks.Open(b.domain, chunk.Meta)}
-	m, _, err := dedup.Slice(ctx, stores, b.domain, b.Cutter(), src.v.Content, off, n)
+	m, _, err := dedup.Slice(ctx, b.stores, b.domain, b.Cutter(), src.v.Content, off, n)
 	if err != nil {
 		return Part{}, fmt.Errorf("copy part %d of %q: %w", number, key, err)
 	}
@@ -289,7 +288,7 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 			return Version{}, err
 		}
 	}
-	m, err := dedup.Concat(ctx, b.s.cfg.Chunks.Open(b.domain, chunk.Meta), b.domain, contents)
+	m, err := dedup.Concat(ctx, b.stores.Meta, b.domain, contents)
 	if err != nil {
 		return Version{}, fmt.Errorf("complete %q: %w", key, err)
 	}

@@ -57,7 +57,7 @@ func (s *Segment) submit(plans ...plan) error {
 	for _, p := range plans {
 		p.b.next++
 		p.r.name(VersionID{Stamp{p.epoch(), s.clock.now()}, Dot{s.Origin(), p.b.next}})
-		w := write{bucket: p.b.id, record: p.r, hint: p.hint}
+		w := write{bucket: p.b.id, record: p.r, hint: p.hint, made: p.payload}
 		for _, c := range p.payload {
 			w.payload = append(w.payload, c.Data())
 		}
@@ -261,8 +261,7 @@ type Writer struct {
 
 // Writer begins an object of size bytes, or of any size when size is negative. It must be committed or aborted.
 func (b *Bucket) Writer(ctx context.Context, size int64) *Writer {
-	stores := dedup.Stores{Data: b.s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: b.s.cfg.Chunks.Open(b.domain, chunk.Meta)}
-	w := dedup.NewWriter(ctx, stores, b.domain, b.Cutter(), dedup.Options{SizeHint: max(size, 0), Buffers: b.s.bufs})
+	w := dedup.NewWriter(ctx, b.stores, b.domain, b.Cutter(), dedup.Options{SizeHint: max(size, 0), Buffers: b.s.bufs})
 	return &Writer{b: b, w: w}
 }
 

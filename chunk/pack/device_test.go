@@ -335,3 +335,65 @@ func TestAClosedDeviceIsUnavailable(t *testing.T) {
 	}
 	must(t, s.Close())
 }
+
+// TestAReplacedCopyStaysReplaced damages a chunk, puts it again, and loses the index: the damaged copy must not hide the whole one.
+func TestAReplacedCopyStaysReplaced(t *testing.T) {
+	s := open(t, inMemory())
+	durable, _ := s.fill(1)
+	view := s.Device.Open(crashDomain, chunk.Data)
+	for _, c := range durable[:5] {
+		s.damage(crashDomain, c.ID())
+	}
+	if err := view.Get(t.Context(), chunktest.IDs(durable), func(chunk.Chunk) error { return nil }); !errors.Is(err, chunk.ErrCorrupt) {
+		t.Errorf("get: %v", err)
+	}
+	must(t, view.Put(t.Context(), durable))
+	must(t, s.Close())
+	s.Device, s.opts.Index = nil, NewMemoryIndex()
+	s.reopen()
+	s.wantHeld(chunk.Data, durable)
+}
+
+func TestADamagedCopyStaysForgottenAfterAPowerCut(t *testing.T) {
+	s := open(t, inMemory())
+	durable, _ := s.fill(1)
+	must(t, s.Close())
+	s.Device = nil
+	s.reopen()
+	id := durable[0].ID()
+	s.damage(crashDomain, id)
+	if err := s.Device.Open(crashDomain, chunk.Data).Get(t.Context(), []chunk.ID{id}, nil); !errors.Is(err, chunk.ErrCorrupt) {
+		t.Errorf("get: %v", err)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	opts := s.opts
+	opts.FS, opts.Index = opts.FS.(*vfs.Crash).Crash(rng), opts.Index.(*MemoryIndex).Crash(rng)
+	again := open(t, opts)
+	missing, err := again.Device.Open(crashDomain, chunk.Data).Missing(t.Context(), []chunk.ID{id})
+	if err != nil || len(missing) != 1 {
+		t.Errorf("%d are missing, %v", len(missing), err)
+	}
+}
+
+// TestPutAtOnce has many put the same new chunks: each is written once.
+func TestPutAtOnce(t *testing.T) {
+	s := open(t, inMemory())
+	chunks := chunktest.Chunks(crashDomain, 1, 50, 500)
+	done := make(chan error)
+	for w := range 16 {
+		go func() {
+			done <- s.Device.Open(crashDomain, chunk.Data).Put(context.Background(), slices.Concat(chunks[w:], chunks[:w]))
+		}()
+	}
+	for range 16 {
+		must(t, <-done)
+	}
+	s.wantHeld(chunk.Data, chunks)
+	records := 0
+	for _, p := range s.allPacks() {
+		records += len(p.records)
+	}
+	if n := s.Stats().Chunks[chunk.Data].Chunks; n != 50 || records != 50 {
+		t.Errorf("%d chunks are counted, %d written", n, records)
+	}
+}

@@ -206,6 +206,9 @@ func (d *Device) forget(f found) (moved Entry, err error) {
 	if err := d.index.Apply(nil, []Key{f.key}); err != nil {
 		return Entry{}, err
 	}
+	if err := d.index.Sync(); err != nil { // else it counts as held again after a power cut
+		return Entry{}, err
+	}
 	d.count(Entry{}, f.entry)
 	d.mu.Lock()
 	d.stats.Corrupt++

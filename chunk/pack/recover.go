@@ -2,6 +2,7 @@ package pack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 
 	"encoding/binary"
@@ -245,7 +246,7 @@ func (r *recovery) scan(ctx context.Context, f vfs.File, p *pack) error {
 	return err
 }
 
-// apply brings records into the index that it lacks. A durable copy replaces a cached one, and any replaces one that is not there.
+// apply brings records into the index that it lacks.
 func (r *recovery) apply(records []record) error {
 	keys := make([]Key, len(records))
 	for i, rec := range records {
@@ -263,7 +264,7 @@ func (r *recovery) apply(records []record) error {
 			old = have[i]
 		}
 		e := rec.entry()
-		if old == e || r.there(old) && old.serves(rec.class) {
+		if old == e || r.there(old) && !e.replaces(old) {
 			continue
 		}
 		now[rec.key] = e
@@ -271,6 +272,14 @@ func (r *recovery) apply(records []record) error {
 		r.d.count(e, old)
 	}
 	return r.d.index.Apply(set, nil)
+}
+
+// replaces says which of two copies counts: a durable one, else the newer one, which would not have been written had the older been whole.
+func (e Entry) replaces(old Entry) bool {
+	if e.Class.Durable() != old.Class.Durable() {
+		return e.Class.Durable()
+	}
+	return cmp.Or(cmp.Compare(e.Generation, old.Generation), cmp.Compare(e.Offset, old.Offset)) > 0
 }
 
 // there says whether the record that an entry leads to was found, or lies in a pack that need not be looked at.

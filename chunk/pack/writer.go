@@ -154,12 +154,7 @@ func (w *writer) commit(b *batch) error {
 	if err := w.d.Err(); err != nil {
 		return err
 	}
-	err := w.write(b)
-	if vfs.IsFull(err) {
-		w.abandon()
-		return fullOr(err)
-	}
-	if err != nil {
+	if err := w.write(b); err != nil {
 		return err
 	}
 	if err := w.d.publish(b); err != nil {
@@ -175,10 +170,10 @@ func (w *writer) write(b *batch) error {
 		return err
 	}
 	out := b.stamp(p.packInfo, p.end)
-	if _, err := p.w.WriteAt(out, p.end); err != nil {
-		if vfs.IsFull(err) {
-			return err
-		}
+	if _, err := p.w.WriteAt(out, p.end); vfs.IsFull(err) { // where the file system promises no room: nobody knows what was written
+		w.abandon()
+		return fullOr(err)
+	} else if err != nil {
 		return w.d.fail(err)
 	}
 	if err := w.persist(p); err != nil {
@@ -201,14 +196,14 @@ func (w *writer) packFor(size int64, records int) (*pack, error) {
 	if w.active != nil && w.active.room(size, records) {
 		return w.active, nil
 	}
-	w.abandon()
 	p, err := w.d.createPack(w.lane, size, records)
-	if err != nil {
-		if !isFull(err) {
-			err = w.d.fail(err)
-		}
-		return nil, err
+	if isFull(err) {
+		return nil, err // what is left of the active pack may do for a smaller batch
 	}
+	if err != nil {
+		return nil, w.d.fail(err)
+	}
+	w.abandon()
 	w.active = p
 	return p, nil
 }
@@ -229,6 +224,14 @@ func (d *Device) publish(b *batch) error {
 	}
 	d.indexing.Lock()
 	defer d.indexing.Unlock()
+	for i := range b.items {
+		if it := &b.items[i]; it.was.Class != 0 { // a cached copy, which may have been found damaged meanwhile
+			it.was = Entry{}
+			if err := d.index.Lookup([]Key{it.key}, func(_ int, e Entry) { it.was = e }); err != nil {
+				return fmt.Errorf("index: %w", err)
+			}
+		}
+	}
 	if err := d.index.Apply(set, nil); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}

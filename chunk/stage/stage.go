@@ -28,7 +28,7 @@ type Stage struct {
 
 // key tells domains apart.
 type key struct {
-	domain chunk.ID // the name of nothing
+	domain chunk.ID // its tag
 	id     chunk.ID
 }
 
@@ -40,10 +40,10 @@ type entry struct {
 // New makes a stage before base that holds nothing.
 func New(base chunk.Opener) *Stage { return &Stage{base: base, held: map[key]chunk.Chunk{}} }
 
-// Hold keeps copies of chunks that are durable elsewhere until a Settle that begins later has returned without an error. From now on they are
-// read and count as held at every class. How much is held is for the caller to bound.
+// Hold keeps chunks that are durable elsewhere until a Settle that begins later has returned without an error. From now on they are read and
+// count as held at every class. Their bytes are the stage's: nobody changes them any more. How much is held is for the caller to bound.
 func (s *Stage) Hold(domain chunk.Domain, chunks []chunk.Chunk) {
-	space := domain.Name(nil)
+	space := domain.Tag()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range chunks {
@@ -51,7 +51,7 @@ func (s *Stage) Hold(domain chunk.Domain, chunks []chunk.Chunk) {
 		if _, twice := s.held[k]; twice {
 			continue
 		}
-		s.held[k] = c.Clone()
+		s.held[k] = c
 		s.order = append(s.order, entry{k, domain})
 		s.bytes += int64(c.Size())
 	}
@@ -113,7 +113,7 @@ func (s *Stage) forget(settled []entry) {
 
 // Open is [chunk.Opener].
 func (s *Stage) Open(domain chunk.Domain, class chunk.Class) chunk.Store {
-	return view{s, domain.Name(nil), s.base.Open(domain, class)}
+	return view{s, domain.Tag(), s.base.Open(domain, class)}
 }
 
 // view asks the stage first and the base for the rest: what moves from one to the other is in the base before it leaves the stage.
@@ -145,6 +145,10 @@ func (v view) split(ids []chunk.ID) (held []chunk.Chunk, rest []chunk.ID) {
 	v.s.mu.RLock()
 	defer v.s.mu.RUnlock()
 	if len(v.s.held) == 0 {
+		return nil, ids
+	}
+	isHeld := func(id chunk.ID) bool { _, ok := v.s.held[key{v.domain, id}]; return ok }
+	if !slices.ContainsFunc(ids, isHeld) {
 		return nil, ids
 	}
 	seen := map[chunk.ID]bool{}

@@ -48,7 +48,11 @@ func (s holding) Put(ctx context.Context, chunks []chunk.Chunk) error {
 	if err := ctx.Err(); err != nil || !s.class.Durable() {
 		return errors.Join(err, s.Store.Put(ctx, chunks))
 	}
-	s.h.Hold(s.domain, chunks)
+	var own []chunk.Chunk // the contract of Put leaves the caller his bytes
+	for _, c := range chunks {
+		own = append(own, c.Clone())
+	}
+	s.h.Hold(s.domain, own)
 	if s.h.settle {
 		return s.h.Settle(ctx)
 	}
