@@ -44,7 +44,7 @@ type Config struct {
 
 	// Listen is HOST:PORT for UDP; empty only dials out.
 	Listen string
-	// Advertise is where peers and invitations are told to dial; empty: the address listened on.
+	// Advertise is where peers and invitations are told to dial; empty: the address listened on, or those of the machine.
 	Advertise []string
 	// Net, when set, is used instead of QUIC on Listen, and closed with the links. It knows no joining.
 	Net transport.Net
@@ -151,10 +151,10 @@ func (l *Links) Addresses() []string {
 	if len(l.cfg.Advertise) > 0 {
 		return l.cfg.Advertise
 	}
-	if a := l.net.Addr(); a != "" {
-		return []string{a}
+	if l.cfg.Net != nil && l.net.Addr() != "" {
+		return []string{l.net.Addr()}
 	}
-	return nil
+	return dialable(l.net.Addr())
 }
 
 // Invite makes an invitation, to be used once within ttl, that names the addresses, or those of [Links.Addresses].

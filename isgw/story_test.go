@@ -1,9 +1,11 @@
 package isgw_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -317,4 +319,132 @@ func TestListingIsCompleteAfterLargeSync(t *testing.T) {
 			t.Errorf("%d keys, want %d", len(got), len(want))
 		}
 	})
+}
+
+// The log that a peer needs is cut while it is away: what it lacks comes by a sync, and the feed goes on behind it.
+func TestOutageLongerThanTheLog(t *testing.T) {
+	inVirtualTime(t, names("a b"), func(t *testing.T, w *world) {
+		a, b := w.at("a"), w.at("b")
+		a.stop()
+		a.log = 64 << 10
+		a.start()
+		a.create("bkt", segment.DefaultSettings())
+		w.link("a", "b")
+		b.bucket("bkt")
+		w.cut("a", "b")
+		time.Sleep(time.Minute) // nothing is under way any more
+		for i := range 2000 {
+			a.put("bkt", fmt.Sprintf("k%04d", i), "v")
+		}
+		w.eventually("the log is cut", func() error {
+			at, _ := b.Cursor(a.id.Segment)
+			a.put("bkt", "more", "v")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, _, err := a.FeedFrom(ctx, at.Pos, 1); !errors.Is(err, segment.ErrLogCut) {
+				return fmt.Errorf("feed from %d: %v", at.Pos, err)
+			}
+			return nil
+		})
+		before := b.link("a").Syncs
+		w.heal("a", "b")
+		w.converge("bkt", "a", "b")
+		if st := b.link("a"); st.Syncs == before {
+			t.Errorf("no sync: %+v", st)
+		}
+		a.put("bkt", "after", "v")
+		b.lists("bkt", "after", 1)
+	})
+}
+
+// Two buckets of one name, made while the sites were cut, are both there under one name each.
+func TestOneNameAtTwoSites(t *testing.T) {
+	inVirtualTime(t, names("a b"), func(t *testing.T, w *world) {
+		a, b := w.at("a"), w.at("b")
+		w.link("a", "b")
+		w.up("a", "b")
+		w.cut("a", "b")
+		a.create("photos", segment.DefaultSettings())
+		a.put("photos", "from-a", "v")
+		time.Sleep(time.Second)
+		b.create("photos", segment.DefaultSettings())
+		b.put("photos", "from-b", "v")
+		w.heal("a", "b")
+		w.eventually("both names at both", func() error {
+			var got []string
+			for _, s := range []*site{a, b} {
+				for _, info := range s.Buckets() {
+					got = append(got, info.Name)
+				}
+			}
+			if want := names("photos photos~b photos photos~b"); !slices.Equal(got, want) {
+				return fmt.Errorf("%v", got)
+			}
+			return nil
+		})
+		for _, s := range []*site{a, b} {
+			s.lists("photos", "from-a", 1)
+			s.lists("photos~b", "from-b", 1)
+		}
+	})
+}
+
+// Three sites, links that come and go, restarts, writes and deletes of few keys: in the end all have the same. ISGW_SEEDS says how many.
+func TestRandomWorldsConverge(t *testing.T) {
+	seeds := uint64(5)
+	if s := os.Getenv("ISGW_SEEDS"); s != "" {
+		if _, err := fmt.Sscan(s, &seeds); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			inVirtualTime(t, names("a b c"), func(t *testing.T, w *world) { randomWorld(t, w, rand.New(rand.NewPCG(seed, 1))) })
+		})
+	}
+}
+
+func randomWorld(t *testing.T, w *world, rng *rand.Rand) {
+	w.at("a").create("bkt", segment.DefaultSettings())
+	links := []string{"a b", "b c", "c a"}[:2+rng.IntN(2)]
+	for _, l := range links {
+		w.link(l[:1], l[2:])
+	}
+	for _, s := range names("a b c") {
+		w.at(s).bucket("bkt")
+	}
+	for range 200 {
+		s := w.at(names("a b c")[rng.IntN(3)])
+		l := links[rng.IntN(len(links))]
+		key := fmt.Sprint("k", rng.IntN(10))
+		switch rng.IntN(12) {
+		case 0:
+			w.cut(l[:1], l[2:])
+		case 1:
+			w.heal(l[:1], l[2:])
+		case 2:
+			s.stop()
+			s.start()
+		case 3:
+			if _, err := s.bucket("bkt").Delete(t.Context(), key, segment.Cond{}); err != nil {
+				t.Fatal(err)
+			}
+		case 4:
+			time.Sleep(time.Duration(rng.IntN(20)) * time.Second)
+		default:
+			s.put("bkt", key, s.id.Name)
+			time.Sleep(time.Duration(rng.IntN(50)) * time.Millisecond)
+		}
+	}
+	for _, l := range links {
+		w.heal(l[:1], l[2:])
+	}
+	w.converge("bkt", "a", "b", "c")
+	for _, s := range names("a b c") {
+		for _, l := range w.at(s).links.Status() {
+			if len(l.Quarantine) > 0 {
+				t.Errorf("%s: %+v", s, l)
+			}
+		}
+	}
 }

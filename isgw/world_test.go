@@ -53,6 +53,7 @@ type site struct {
 	links *isgw.Links
 	skew  atomic.Int64  // of the clock, in nanoseconds
 	limit time.Duration // of lazy reads
+	log   int64         // bytes of log that are kept; 0: many
 }
 
 // newWorld starts segments whose links are not made yet.
@@ -88,6 +89,7 @@ func (s *site) start() {
 	s.Segment, err = segment.Open(context.Background(), segment.Config{
 		FS: s.fs, Dir: s.dir, ID: s.id.Segment, Name: s.id.Name, Secret: s.id.Secret, Chunks: chunks{s.store},
 		Read: s.lazy.Store, Clock: clock, Logger: log, LogFileSize: 1 << 20, BufferBytes: 8 << 20,
+		LogKeep: s.log, CheckpointAt: s.log,
 	})
 	if err != nil {
 		t.Fatal(err)
