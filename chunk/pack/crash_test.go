@@ -245,3 +245,25 @@ func TestCachedChunksOfAClosedDeviceSurviveAPowerCut(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAFailedSyncForgotIsWrittenAgain(t *testing.T) {
+	for seed := range uint64(10) {
+		fs, x, s := vfs.NewCrash(), NewMemoryIndex(), newStory()
+		d, err := Open(t.Context(), crashOptions(fs, x))
+		must(t, err)
+		s.chunks = chunktest.Chunks(crashDomain, seed, 5, 5000)
+		failing(fs, vfs.OpSync, syscall.EIO)
+		if err := d.Open(crashDomain, chunk.Data).Put(t.Context(), s.chunks); !errors.Is(err, syscall.EIO) {
+			t.Fatalf("put: %v", err)
+		}
+		_ = d.Close()
+		fs.Kill() // the process ends, the machine goes on: what was written is read, though it is not on the disk
+		if err := s.check(fs, x); err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(seed, 1))
+		if err := s.check(fs.Crash(rng), x.Crash(rng)); err != nil {
+			t.Fatalf("after a power cut, seed %d: %v", seed, err)
+		}
+	}
+}

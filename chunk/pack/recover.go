@@ -217,17 +217,13 @@ func (r *recovery) read(ctx context.Context, p *pack) ([]record, error) {
 	return p.records, nil
 }
 
-// scan finds the records of a pack that is not sealed, or whose footer is damaged. What it finds may only have been in memory when the last
-// process ended: it is synced before anything relies on it.
+// scan finds the records of a pack that is not sealed, or whose footer is damaged.
 func (r *recovery) scan(ctx context.Context, f vfs.File, p *pack) error {
 	w, err := r.d.opts.FS.Open(p.name, vfs.Write|vfs.Direct)
 	if err != nil {
 		return err
 	}
 	p.w = w
-	if err := w.Sync(); err != nil {
-		return err
-	}
 	if p.capacity, err = f.Size(); err != nil {
 		return err
 	}
@@ -243,7 +239,46 @@ func (r *recovery) scan(ctx context.Context, f vfs.File, p *pack) error {
 	if !p.sealed && !p.headless {
 		r.unsealed = append(r.unsealed, p)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.secure(f, p)
+}
+
+// secure makes durable what was found, before anything relies on it. What the index knows of was synced. The rest may be read only as long as the
+// machine goes on: where its sync failed, a later one does not bring it to the disk, so it is written once more.
+func (r *recovery) secure(f vfs.File, p *pack) error {
+	first, err := r.firstUnknown(p.records)
+	if err != nil {
+		return err
+	}
+	if first == len(p.records) || p.headless {
+		return p.w.Sync()
+	}
+	buf := vfs.Buffer(1 << 20)
+	for off := p.records[first].offset &^ (vfs.Align - 1); off < p.end; off += int64(len(buf)) {
+		part := buf[:min(int64(len(buf)), p.end-off)]
+		if err := readFull(f, part, off); err != nil && !errors.Is(err, errShort) {
+			return err
+		}
+		if _, err := p.w.WriteAt(part, off); err != nil {
+			return err
+		}
+	}
+	return p.w.Sync()
+}
+
+// firstUnknown is the number of the first record that the index does not lead to.
+func (r *recovery) firstUnknown(records []record) (int, error) {
+	keys, known := make([]Key, len(records)), make([]bool, len(records))
+	for i, rec := range records {
+		keys[i] = rec.key
+	}
+	err := r.d.index.Lookup(keys, func(i int, e Entry) { known[i] = e == records[i].entry() })
+	if i := slices.Index(known, false); i >= 0 {
+		return i, err
+	}
+	return len(records), err
 }
 
 // apply brings records into the index that it lacks.
