@@ -1,4 +1,4 @@
-// Command gotest runs "go test -json" with its arguments and tells what matters: failures with their output, each package with its time,
+// Command gotest runs "go test -json" with the arguments behind "--" and tells what matters: failures with their output, each package with its time,
 // and the tests that were skipped. With -skips FILE a skip that the file does not list is a failure: on a machine that has everything,
 // nothing may be left untested in silence.
 package main
