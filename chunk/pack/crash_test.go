@@ -252,8 +252,9 @@ func TestWhatAFailedSyncForgotIsWrittenAgain(t *testing.T) {
 		d, err := Open(t.Context(), crashOptions(fs, x))
 		must(t, err)
 		s.chunks = chunktest.Chunks(crashDomain, seed, 5, 5000)
+		must(t, d.Open(crashDomain, chunk.Data).Put(t.Context(), s.chunks[:1]))
 		failing(fs, vfs.OpSync, syscall.EIO)
-		if err := d.Open(crashDomain, chunk.Data).Put(t.Context(), s.chunks); !errors.Is(err, syscall.EIO) {
+		if err := d.Open(crashDomain, chunk.Data).Put(t.Context(), s.chunks[1:]); !errors.Is(err, syscall.EIO) {
 			t.Fatalf("put: %v", err)
 		}
 		_ = d.Close()

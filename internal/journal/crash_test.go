@@ -209,3 +209,31 @@ func TestCloseOnAFullDisk(t *testing.T) {
 		t.Errorf("found %q", got)
 	}
 }
+
+func TestWhatAFailedSyncForgotIsWrittenAgain(t *testing.T) {
+	for seed := range uint64(10) {
+		fs := vfs.NewCrash()
+		j, _ := open(t, small(fs), 1)
+		put(t, j, "a")
+		fs.Inject(func(op vfs.Op) error {
+			if op.Kind == vfs.OpSync {
+				return syscall.EIO
+			}
+			return nil
+		})
+		_, err := j.Append([]byte("b"), nil)
+		must(t, err)
+		<-j.Failed()
+		_ = j.Close()
+		fs.Kill() // the process ends, the machine goes on: what was written is read, though it is not on the disk
+		j, got := open(t, small(fs), 1)
+		put(t, j, "c")
+		if want := []string{"a", "b"}; !slices.Equal(got, want) {
+			t.Fatalf("found %q", got)
+		}
+		_, got = open(t, small(fs.Crash(rand.New(rand.NewPCG(seed, 1)))), 1)
+		if want := []string{"a", "b", "c"}; !slices.Equal(got, want) {
+			t.Fatalf("after a power cut, seed %d: found %q, want %q", seed, got, want)
+		}
+	}
+}

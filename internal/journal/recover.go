@@ -106,6 +106,7 @@ type scanner struct {
 	next   uint64 // position of the next record; 0 when not known yet
 	prev   uint32 // sum of the batch before
 	linked bool   // prev is known
+	last   header // of the batch before, when prev is known
 	buf    []byte
 }
 
@@ -212,7 +213,7 @@ func (s *scanner) step() (header, []byte, error) {
 		f.first = h.first
 	}
 	f.addMark(h)
-	s.offset, s.next, s.prev, s.linked = h.end(), h.next(), h.sum, true
+	s.offset, s.next, s.prev, s.linked, s.last = h.end(), h.next(), h.sum, true, h
 	return h, payload, nil
 }
 
@@ -298,6 +299,11 @@ func (j *Journal) takeUp(s *scanner) error {
 	if err := j.openWrite(f); err != nil {
 		return err
 	}
+	if s.linked {
+		if err := j.rewrite(f, s.last); err != nil {
+			return err
+		}
+	}
 	if err := f.w.Sync(); err != nil {
 		return err
 	}
@@ -317,6 +323,25 @@ func (j *Journal) takeUp(s *scanner) error {
 	j.active, j.left = f, f.size-s.offset
 	j.out = writer{f: f.w, off: s.offset, buf: vfs.Buffer(int(vfs.AlignUp(batchHeader + j.opts.MaxBatch)))}
 	return j.mark()
+}
+
+// rewrite writes the last batch once more. Where its sync failed, it can be read as long as the machine goes on, but a later sync does not bring
+// it to the disk.
+func (j *Journal) rewrite(f *file, h header) error {
+	payload, whole, err := f.readPayload(h, nil)
+	if err != nil || !whole {
+		return errors.Join(err, errShort)
+	}
+	var b [batchHeader]byte
+	h.encode(j.id, b[:])
+	out := writer{f: f.w, off: h.offset, buf: vfs.Buffer(int(vfs.AlignUp(batchHeader + min(h.length, j.opts.MaxBatch))))}
+	if err := out.put(b[:]); err != nil {
+		return err
+	}
+	if err := out.put(payload); err != nil {
+		return err
+	}
+	return out.finish()
 }
 
 func (j *Journal) openWrite(f *file) error {
