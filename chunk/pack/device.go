@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path"
 	"sync"
 
@@ -119,8 +120,11 @@ func (d *Device) open(ctx context.Context) error {
 func (d *Device) openIndex() (err error) {
 	d.index = d.opts.Index
 	if d.index == nil {
-		if _, ok := d.opts.FS.(vfs.OS); !ok {
-			return errors.New("an index is needed on this file system")
+		if _, err := os.Stat(d.opts.Dir); err != nil {
+			return fmt.Errorf("an index is needed on a file system that is not the machine's: %w", err)
+		}
+		if err := d.indexHasRoom(); err != nil {
+			return err
 		}
 		d.index, err = OpenBadger(path.Join(d.opts.Dir, indexDir), d.log)
 	}
@@ -187,12 +191,21 @@ func (d *Device) release() error {
 		err = errors.Join(err, p.closeWrite())
 	}
 	if d.index != nil {
-		err = errors.Join(err, d.index.Close())
+		err = errors.Join(err, d.closeIndex())
 	}
 	if d.lock != nil {
 		err = errors.Join(err, d.lock.Close())
 	}
 	return err
+}
+
+// closeIndex leaves the index open to the end of the process rather than let it write to a full disk.
+func (d *Device) closeIndex() error {
+	if err := d.indexHasRoom(); err != nil {
+		d.log.Warn("no space to close the index", "dir", d.opts.Dir, "err", err)
+		return nil
+	}
+	return d.index.Close()
 }
 
 // fail ends writing: after a failed sync nobody knows what is on the disk, so nothing more is promised.

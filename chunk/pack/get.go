@@ -192,7 +192,8 @@ func (d *Device) read(generation uint64, buf []byte, off int64) error {
 	return nil
 }
 
-// forget removes the entry of a damaged copy and counts it, unless the entry has changed: then it returns the new one.
+// forget removes the entry of a damaged copy and counts it, unless the entry has changed: then it returns the new one. On a full disk
+// the entry stays, to be found damaged again.
 func (d *Device) forget(f found) (moved Entry, err error) {
 	d.indexing.Lock()
 	defer d.indexing.Unlock()
@@ -203,16 +204,24 @@ func (d *Device) forget(f found) (moved Entry, err error) {
 	if now != f.entry {
 		return now, nil
 	}
-	if err := d.index.Apply(nil, []Key{f.key}); err != nil {
+	if err := d.dropEntry(f); err != nil {
 		return Entry{}, err
 	}
-	if err := d.index.Sync(); err != nil { // else it counts as held again after a power cut
-		return Entry{}, err
-	}
-	d.count(Entry{}, f.entry)
 	d.mu.Lock()
 	d.stats.Corrupt++
 	d.mu.Unlock()
 	d.log.Error("damaged chunk", "id", f.key.ID, "pack", packName(d.opts.Dir, f.entry.Generation), "offset", f.entry.Offset, "class", f.entry.Class)
 	return Entry{}, nil
+}
+
+func (d *Device) dropEntry(f found) error {
+	if err := d.indexHasRoom(); err != nil {
+		d.log.Warn("no space to drop a damaged chunk from the index", "id", f.key.ID, "err", err)
+		return nil
+	}
+	if err := d.index.Apply(nil, []Key{f.key}); err != nil {
+		return err
+	}
+	d.count(Entry{}, f.entry)
+	return d.index.Sync() // else it counts as held again after a power cut
 }

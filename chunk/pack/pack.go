@@ -103,9 +103,10 @@ func (d *Device) grant(need int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	free = (free - d.opts.Reserve) &^ (vfs.Align - 1)
+	reserve := max(d.opts.Reserve, d.indexNeeds())
+	free = (free - reserve) &^ (vfs.Align - 1)
 	if free < need {
-		return 0, fmt.Errorf("%w: %d bytes wanted beyond a reserve of %d", chunk.ErrFull, need, d.opts.Reserve)
+		return 0, fmt.Errorf("%w: %d bytes wanted beyond a reserve of %d", chunk.ErrFull, need, reserve)
 	}
 	return max(need, min(free, d.usualSize())), nil
 }
@@ -194,7 +195,7 @@ func encodeFooter(id deviceID, records []record) []byte {
 func (d *Device) sealAll() {
 	for p := range d.sealing {
 		err := d.seal(p)
-		if vfs.IsFull(err) {
+		if isFull(err) {
 			d.log.Warn("no space to seal a pack; it is read again when the device is opened", "file", p.name, "err", err)
 		} else if err != nil {
 			_ = d.fail(fmt.Errorf("seal %s: %w", p.name, err))
@@ -226,6 +227,9 @@ func (d *Device) seal(p *pack) error {
 // checkpoint notes that the index holds all of a sealed pack, so that it need not be read when the device is opened. The entries are durable
 // before the note says so.
 func (d *Device) checkpoint(p *pack) error {
+	if err := d.indexHasRoom(); err != nil {
+		return err
+	}
 	if err := d.index.Sync(); err != nil {
 		return err
 	}

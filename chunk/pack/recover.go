@@ -381,7 +381,7 @@ func (r *recovery) openLanes() error {
 	active := map[lane]*pack{}
 	for _, p := range r.unsealed {
 		if old := active[p.lane]; old != nil {
-			if err := r.d.seal(old); err != nil && !vfs.IsFull(err) {
+			if err := r.d.seal(old); err != nil && !isFull(err) {
 				return err
 			}
 		}
@@ -404,6 +404,10 @@ func (d *Device) noteClean() error {
 		if err := p.w.Sync(); err != nil {
 			return err
 		}
+	}
+	if err := d.indexHasRoom(); err != nil {
+		d.log.Warn("no space to note that the device was closed; it takes longer to open", "dir", d.opts.Dir, "err", err)
+		return nil
 	}
 	if err := d.index.Sync(); err != nil {
 		return err

@@ -154,6 +154,9 @@ func (w *writer) commit(b *batch) error {
 	if err := w.d.Err(); err != nil {
 		return err
 	}
+	if err := w.d.indexHasRoom(); err != nil {
+		return err
+	}
 	if err := w.write(b); err != nil {
 		return err
 	}

@@ -1,0 +1,45 @@
+package pack
+
+import (
+	"fmt"
+
+	"github.com/edgefs/edgefs/chunk"
+)
+
+// Badger writes its files through memory maps: on a full disk that kills the process by SIGBUS, where write(2) would give an error. So the index
+// is only touched while there is room for what it may do at once: a memtable's log and its flush, and a compaction, which grows with the index.
+const (
+	indexRoom     = 48 << 20
+	indexRoomMost = 240 << 20
+	indexPerChunk = 160 // bytes: twice what an entry takes
+)
+
+// indexNeeds is the room that the index may need at once, in bytes.
+func (d *Device) indexNeeds() int64 {
+	if d.opts.Index != nil {
+		return 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	chunks := int64(0)
+	for _, n := range d.stats.Chunks {
+		chunks += n.Chunks
+	}
+	return min(indexRoom+chunks*indexPerChunk, indexRoomMost)
+}
+
+// indexHasRoom says, as chunk.ErrFull, that the index must not be touched now.
+func (d *Device) indexHasRoom() error {
+	needs := d.indexNeeds()
+	if needs == 0 {
+		return nil
+	}
+	free, err := d.opts.FS.Free(d.opts.Dir)
+	if err != nil {
+		return err
+	}
+	if free < needs {
+		return fmt.Errorf("%w: the index needs %d MiB, %d MiB are free", chunk.ErrFull, needs>>20, free>>20)
+	}
+	return nil
+}
