@@ -95,7 +95,7 @@ func (f *feeder) send(b *wire.Batch) error {
 func (f *feeder) news(items []segment.FeedItem) []segment.FeedItem {
 	return slices.DeleteFunc(items, func(i segment.FeedItem) bool {
 		seen := f.peerSeen(i.Bucket)
-		if i.Mark != nil {
+		if len(i.Record) == 0 {
 			return seen.Covers(i.Mark)
 		}
 		return seen.Has(i.Dot)

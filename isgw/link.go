@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -315,5 +316,5 @@ func reason(err error) string {
 	if errors.As(err, &e) && e.Remote {
 		return fmt.Sprintf("the peer closed: %s", e.Why)
 	}
-	return err.Error()
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }

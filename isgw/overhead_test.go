@@ -83,7 +83,10 @@ func (r *relay) reset() { r.bytes.Store(0); r.packets.Store(0) }
 
 // What a link carries for an object whose metadata is shipped: all datagrams both ways, acknowledgements too.
 func TestMetadataOverhead(t *testing.T) {
-	const objects = 10_000
+	objects := 10_000
+	if raceDetector {
+		objects = 2_000
+	}
 	w := newWorld(t, nil, "a", "b")
 	a, b := w.at("a"), w.at("b")
 	a.create("bkt", segment.Settings{})
@@ -107,7 +110,7 @@ func TestMetadataOverhead(t *testing.T) {
 	connect()
 	last := "more" + name60(objects/2-1)
 	b.lists("bkt", last, 100)
-	measure("sync", objects, 350)
+	measure("sync", float64(objects), 350)
 
 	r.reset()
 	fill(w, a, "feed", objects)
@@ -118,7 +121,7 @@ func TestMetadataOverhead(t *testing.T) {
 		}
 		return nil
 	})
-	measure("feed", objects, 350)
+	measure("feed", float64(objects), 350)
 	r.reset()
 	for i := range 100 { // the worst case: each is seen at b before the next is written
 		a.put("bkt", "lone"+name60(i), "x")

@@ -116,7 +116,7 @@ func unexpected(err error) error {
 func (s *session) take(ctx context.Context, items []segment.FeedItem, next segment.Cursor) error {
 	for _, i := range items {
 		// Before they are applied here, lest they are sent back.
-		if i.Mark != nil {
+		if len(i.Record) == 0 {
 			s.knowsAll(i.Bucket, i.Mark)
 		} else {
 			s.knows(i.Bucket, i.Dot)

@@ -81,7 +81,7 @@ func (m *Batch) Append(b []byte) []byte {
 	}
 	for _, i := range m.Items {
 		b = putMessage(b, batchFieldItem, appendItem(nil, i, before))
-		if i.Mark != nil {
+		if len(i.Record) == 0 {
 			i.Dot = before.Dot
 		}
 		before = i
@@ -98,7 +98,7 @@ func appendItem(b []byte, i, before segment.FeedItem) []byte {
 		b = PutBytes(b, itemFieldBucket, i.Bucket[:])
 	}
 	b = PutUint(b, itemFieldStep, i.Pos-before.Pos)
-	if i.Mark != nil {
+	if len(i.Record) == 0 {
 		return putMessage(b, itemFieldMark, appendVector(nil, i.Mark))
 	}
 	if i.Dot != follower(before.Dot) {

@@ -1,0 +1,5 @@
+//go:build race
+
+package isgw_test
+
+const raceDetector = true
