@@ -82,11 +82,15 @@ race: ## The short tests with the race detector
 .PHONY: bench
 bench: build ## The figures, each beside its raw limit in the same run, in under ten minutes
 	$(GO) build -o bin/loadtest ./loadtest/cmd/loadtest
-	$(GO) run ./test/bench $(BENCH)
+	$(GO) run ./test/bench
 
 .PHONY: sim
-sim: ## The simulation of three segments, SEEDS seeds of it
-	$(GO) test -count=1 -timeout 30m -run Simulation ./segment -sim.seeds $(SEEDS)
+sim: ## The simulation of segments in virtual time: SEEDS seeds, or only SEED=n with its steps
+	$(GO) test -count=1 -timeout 30m -run '^TestSimulation$$' ./segment $(if $(SEED),-v -sim.seed=$(SEED),-sim.seeds=$(SEEDS))
+
+.PHONY: crash
+crash: ## A whole segment, cut off after each of its operations on the disk
+	$(GO) test -count=1 -timeout 30m ./test/crash
 
 .PHONY: mutants
 mutants: ## Plant each bug of testdata/mutants, and see that a test finds it
