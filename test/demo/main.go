@@ -52,6 +52,7 @@ func run(args []string) int {
 	if ctx.Err() != nil {
 		stop() // a second signal does not wait: the segments end with this process
 		s.Say("\ninterrupted: ending what was started")
+		err = nil // whatever it was, the interruption brought it about
 	}
 	err = errors.Join(err, d.end())
 	if err != nil {
