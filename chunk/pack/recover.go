@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-
 	"encoding/binary"
 	"errors"
 	"fmt"
