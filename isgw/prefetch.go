@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	maxQueue      = 4096 // versions of a bucket that wait; beyond it the bucket is looked through
-	prefetchers   = 2    // buckets at one time
-	prefetchFirst = time.Second
+	maxQueue      = 4096                  // versions of a bucket that wait; beyond it the bucket is looked through
+	prefetchers   = 2                     // buckets at one time
+	prefetchEvery = 20 * time.Millisecond // a bucket is looked at, so that news come in batches
+	prefetchFirst = time.Second           // wait after a failure, doubled up to the last
 	prefetchLast  = 5 * time.Minute
 )
 
@@ -96,6 +97,9 @@ func (p *prefetcher) hear(a segment.Applied) {
 		h.scan, h.queue = true, nil
 	case !h.scan || h.busy: // a scan that has not begun will see it
 		h.queue = append(h.queue, a.Version)
+		if len(h.queue) > 1 { // somebody knows already
+			return
+		}
 	}
 	p.signal()
 }
@@ -204,7 +208,7 @@ func (p *prefetcher) finish(h *holding, r *round, err error) {
 		h.pause = min(max(2*h.pause, prefetchFirst), prefetchLast)
 		h.scan, h.after = true, time.Now().Add(h.pause)
 	} else {
-		h.pause = 0
+		h.pause, h.after = 0, time.Now().Add(prefetchEvery)
 	}
 	held := segment.Vector{}
 	for o, n := range h.seen {
