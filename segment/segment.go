@@ -112,8 +112,9 @@ type Segment struct {
 	failure  failure
 	keeper   keeper
 
-	stop context.CancelFunc
-	work sync.WaitGroup
+	stop  context.CancelFunc
+	work  sync.WaitGroup
+	watch sync.WaitGroup // outlives work, which may wait for a log that fails
 }
 
 // Open starts the segment in cfg.Dir, or makes a new one there. What was acknowledged before a crash is there again when it returns.
@@ -136,7 +137,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.work.Go(func() { s.housekeeping(bg) })
-	s.work.Go(func() { s.watchLog(bg) })
+	s.watch.Go(s.watchLog)
 	if cfg.Restored {
 		err := s.newLife(s.inc.Load() + 1)
 		if err != nil {
@@ -398,6 +399,7 @@ func (s *Segment) Close(ctx context.Context) error {
 	}
 	err = errors.Join(err, s.log.Close())
 	s.fail(ErrClosed)
+	s.watch.Wait()
 	return err
 }
 
@@ -437,9 +439,9 @@ func (s *Segment) Failed() <-chan struct{} { return s.failure.ch }
 // Err is why the segment stopped, or nil.
 func (s *Segment) Err() error { return s.failure.get() }
 
-func (s *Segment) watchLog(ctx context.Context) {
+func (s *Segment) watchLog() {
 	select {
-	case <-ctx.Done():
+	case <-s.failure.ch:
 	case <-s.log.Failed():
 		s.fail(s.log.Err())
 	}
