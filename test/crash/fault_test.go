@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -17,6 +18,8 @@ import (
 	"github.com/edgefs/edgefs/segment"
 )
 
+var oneSync = flag.Int("crash.sync", -1, "the one sync to fail")
+
 const roomy = 1 << 40 // bytes; a disk that never gets full
 
 // TestEveryFailedSync fails one sync of a file or a folder after the other, once each. What depends on it is refused; what was acknowledged is
@@ -24,13 +27,16 @@ const roomy = 1 << 40 // bytes; a disk that never gets full
 func TestEveryFailedSync(t *testing.T) {
 	p := newPeer(t)
 	seen, _, syncs := undisturbed(t, p)
-	every := 1
-	if testing.Short() {
-		every = 1 + syncs/25
+	first, every, seeds := 0, 1, *crashSeed
+	switch {
+	case *oneSync >= 0:
+		first, syncs, seeds = *oneSync, *oneSync+1, 50
+	case testing.Short():
+		every, seeds = 1+syncs/25, 1
 	}
-	t.Logf("%d syncs, every %d", syncs, every)
-	for n := 0; n < syncs; n += every {
-		for seed := range uint64(2) {
+	t.Logf("%d syncs; every %d fails, %d times", syncs, every, seeds)
+	for n := first; n < syncs; n += every {
+		for seed := range seeds {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRun(t, p)
 				r.seen = seen
@@ -58,7 +64,7 @@ func (r *run) failSync(n int, rng *rand.Rand) error {
 		return nil // tried again
 	case !errors.Is(err, syscall.EIO):
 		return err
-	case r.site != nil && !errors.Is(err, segment.ErrUnavailable) && !errors.Is(err, pack.ErrFailed) && r.done < len(r.steps):
+	case r.serving() && !errors.Is(err, segment.ErrUnavailable) && !errors.Is(err, pack.ErrFailed):
 		return fmt.Errorf("the error does not say what to do: %w", err)
 	}
 	r.disk.fs.Inject(nil)
@@ -75,6 +81,11 @@ func (r *run) failSync(n int, rng *rand.Rand) error {
 	}
 	r.disk = r.disk.powerCut(rng)
 	return r.live()
+}
+
+// serving says whether a step of a client's was under way, not the start or the end of a process.
+func (r *run) serving() bool {
+	return r.site != nil && r.done < len(r.steps) && r.steps[r.done].name != "restart"
 }
 
 // TestEveryFullDisk runs the script on disks of many sizes. What has no room is refused, or waits for room; what is there stays readable;
@@ -132,8 +143,11 @@ func (r *run) fillDisk(limit int64) error {
 		return err
 	}
 	for ; r.done < len(r.steps); r.done++ {
-		r.clock.at(r.done + 1)
-		if err := r.patiently(func(ctx context.Context) error { return r.steps[r.done].do(ctx, r.site) }); err != nil {
+		do := func(ctx context.Context) error {
+			r.clock.at(r.done + 1)
+			return r.steps[r.done].do(ctx, r.site)
+		}
+		if err := r.patiently(do); err != nil {
 			return errors.Join(fmt.Errorf("step %d, %s: %w", r.done, r.steps[r.done].name, err), r.site.close())
 		}
 	}

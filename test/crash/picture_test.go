@@ -60,7 +60,7 @@ func drawKeys(ctx context.Context, out *strings.Builder, b *segment.Bucket) (sum
 			}
 			sum.Objects++
 			sum.Bytes += int64(len(data))
-			fmt.Fprintf(out, "  %s %s %d %08x %s %v\n", v.Key, v.Ref(), len(data), crc32.ChecksumIEEE(data), v.Attrs.ETag, v.Attrs.Meta)
+			fmt.Fprintf(out, "  %s %v %d %08x %s %v\n", v.Key, v.Dot, len(data), crc32.ChecksumIEEE(data), v.Attrs.ETag, v.Attrs.Meta)
 		}
 		if o.After = page.Next; !page.Truncated {
 			break
@@ -90,7 +90,7 @@ func drawVersions(ctx context.Context, out *strings.Builder, b *segment.Bucket, 
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(out, "  %s %v null=%t marker=%t latest=%t over=%t %d %08x\n", v.Key, v.VersionID, v.Null, v.Marker, e.Latest, v.Superseded, len(data), crc32.ChecksumIEEE(data))
+			fmt.Fprintf(out, "  %s %v %v null=%t marker=%t latest=%t over=%t %d %08x\n", v.Key, v.Dot, v.Modified(), v.Null, v.Marker, e.Latest, v.Superseded, len(data), crc32.ChecksumIEEE(data))
 		}
 		if o.KeyMarker, o.VersionMarker = page.NextKeyMarker, page.NextVersionMarker; !page.Truncated {
 			return nil

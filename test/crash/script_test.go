@@ -142,8 +142,10 @@ func drop(bucket string) step {
 
 func restart() step {
 	return step{"restart", func(_ context.Context, s *site) error {
-		if err := s.close(); err != nil {
-			return err
+		if !s.closed { // else it is tried again
+			if err := s.close(); err != nil {
+				return err
+			}
 		}
 		next, err := openSite(s.disk, s.clock, s.peer)
 		if err == nil {

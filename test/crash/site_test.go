@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,19 +107,35 @@ func (s *site) lazy(d chunk.Domain, _ segment.Reading) chunk.Store {
 	return lazy{s.chunks.Open(d, chunk.Data), s.chunks.Open(d, chunk.Cache), s.peer.chunks.Open(d, chunk.Data)}
 }
 
-type lazy struct {
-	chunk.Store
-	cache, remote chunk.Store
-}
+type lazy struct{ durable, cache, remote chunk.Store }
 
+// Get reads what is here. The rest, and cached copies that were damaged, it fetches.
 func (l lazy) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
 	missing, err := l.cache.Missing(ctx, ids)
 	if err != nil {
 		return err
 	}
-	var got []chunk.Chunk
-	err = l.remote.Get(ctx, missing, func(c chunk.Chunk) error { got = append(got, c.Clone()); return nil })
+	held := without(ids, missing)
+	got := map[chunk.ID]bool{}
+	if len(held) > 0 {
+		err = l.cache.Get(ctx, held, func(c chunk.Chunk) error { got[c.ID()] = true; return yield(c) })
+	}
+	if errors.Is(err, chunk.ErrCorrupt) {
+		damaged := slices.DeleteFunc(slices.Clone(held), func(id chunk.ID) bool { return got[id] })
+		cached, missErr := l.durable.Missing(ctx, damaged)
+		if len(cached) == len(damaged) {
+			missing, err = append(missing, damaged...), missErr
+		}
+	}
 	if err != nil {
+		return err
+	}
+	return l.fetch(ctx, missing, yield)
+}
+
+func (l lazy) fetch(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
+	var got []chunk.Chunk
+	if err := l.remote.Get(ctx, ids, func(c chunk.Chunk) error { got = append(got, c.Clone()); return nil }); err != nil {
 		return fmt.Errorf("fetch: %w", err)
 	}
 	_ = l.cache.Put(ctx, got) // a full disk keeps nobody from reading
@@ -127,11 +144,13 @@ func (l lazy) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) e
 			return err
 		}
 	}
-	held := without(ids, missing)
-	if len(held) == 0 {
-		return nil
-	}
-	return l.cache.Get(ctx, held, yield)
+	return nil
+}
+
+func (l lazy) Put(ctx context.Context, chunks []chunk.Chunk) error { return l.durable.Put(ctx, chunks) }
+
+func (l lazy) Missing(ctx context.Context, ids []chunk.ID) ([]chunk.ID, error) {
+	return l.durable.Missing(ctx, ids)
 }
 
 func without(ids, missing []chunk.ID) (held []chunk.ID) {
