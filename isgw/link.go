@@ -41,6 +41,7 @@ type link struct {
 	cancel   context.CancelCauseFunc
 	arrivals chan *session // sessions whose handshake is done
 	wake     chan struct{} // dial at once
+	patient  bool          // let the peer dial first: it has joined just now, and is opened again
 	traffic  traffic
 	gap      gap // what the peer has not acknowledged
 
@@ -106,6 +107,11 @@ func (k *link) run() {
 	var dials sync.WaitGroup
 	defer dials.Wait()
 	backoff := backoffMin
+	if k.patient {
+		for s := k.pause(backoffMax); s != nil; {
+			s = k.hold(s)
+		}
+	}
 	for k.ctx.Err() == nil {
 		s, err := k.connect(&dials)
 		if s == nil {

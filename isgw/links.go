@@ -176,7 +176,7 @@ func (l *Links) serveJoin(from string, rw io.ReadWriter) {
 		return
 	}
 	l.log.Info("a segment joined the federation", "name", m.Name, "segment", m.Segment, "from", from)
-	if err := l.Add(Peer{Segment: m.Segment, Name: m.Name, Addresses: addresses}); err != nil {
+	if err := l.add(Peer{Segment: m.Segment, Name: m.Name, Addresses: addresses}, true); err != nil {
 		l.log.Error("the link to a new segment cannot be remembered", "name", m.Name, "error", err)
 	}
 }
@@ -229,6 +229,13 @@ func (l *Links) linkOf(m identity.Member, c transport.Conn) (*link, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.links[m.Segment], nil
+}
+
+// linked says whether there is any link, up or not.
+func (l *Links) linked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.links) > 0
 }
 
 // all are the links, by name.

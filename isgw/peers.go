@@ -142,7 +142,9 @@ func (l *Links) savePeers(without segment.ID, with *Peer) error {
 }
 
 // Add begins a link, or changes the addresses of one. It is remembered when Add returns.
-func (l *Links) Add(p Peer) error {
+func (l *Links) Add(p Peer) error { return l.add(p, false) }
+
+func (l *Links) add(p Peer, patient bool) error {
 	if p.Segment == 0 || p.Segment == l.cfg.Identity.Segment {
 		return fmt.Errorf("link with segment %v: %w", p.Segment, segment.ErrInvalidArgument)
 	}
@@ -159,6 +161,7 @@ func (l *Links) Add(p Peer) error {
 		return nil
 	}
 	k := newLink(l, p)
+	k.patient = patient
 	l.links[p.Segment] = k
 	l.wg.Go(k.run)
 	return nil

@@ -85,6 +85,7 @@ func (p *prefetcher) hear(a segment.Applied) {
 	if a.Bucket == segment.FederationBucket { // its documents have no payload
 		return
 	}
+	linked := p.l.linked()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.buckets[a.Bucket]
@@ -93,7 +94,7 @@ func (p *prefetcher) hear(a segment.Applied) {
 		p.buckets[a.Bucket] = h
 	}
 	switch {
-	case a.Lost || len(h.queue) >= maxQueue:
+	case a.Lost || len(h.queue) >= maxQueue || !linked: // alone there is nobody to tell, nor to ask
 		h.scan, h.queue = true, nil
 	case !h.scan || h.busy: // a scan that has not begun will see it
 		h.queue = append(h.queue, a.Version)
@@ -164,9 +165,13 @@ func (p *prefetcher) work(ctx context.Context) {
 
 // take picks a bucket to work on, or says when there may be one.
 func (p *prefetcher) take() (h *holding, scan bool, queue []segment.Version, wake <-chan struct{}, due time.Duration) {
+	linked := p.l.linked()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	due = time.Minute
+	if !linked {
+		return nil, false, nil, p.wake, due
+	}
 	now := time.Now()
 	for _, o := range p.buckets {
 		if o.busy || !o.scan && len(o.queue) == 0 {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/edgefs/edgefs/isgw/transport"
 	"github.com/edgefs/edgefs/isgw/wire"
 	"github.com/edgefs/edgefs/segment"
 )
@@ -39,6 +40,8 @@ func (s *session) receive(ctx context.Context) error {
 			ok = false
 		case errors.Is(err, segment.ErrClockAhead):
 			wait(ctx, clockRetry)
+		case isClosed(err): // the session ends
+			wait(ctx, receiveRetry)
 		case err != nil && ctx.Err() == nil:
 			s.k.trouble(fmt.Errorf("receive: %w", err))
 			wait(ctx, receiveRetry)
@@ -47,13 +50,17 @@ func (s *session) receive(ctx context.Context) error {
 	return nil
 }
 
+// isClosed says whether the whole connection has ended.
+func isClosed(err error) bool {
+	var closed *transport.CloseError
+	return errors.As(err, &closed) || errors.Is(err, transport.ErrLost)
+}
+
 // trouble keeps an error that did not end the session.
 func (k *link) trouble(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.ctx.Err() == nil && k.current != nil && k.current.conn.Context().Err() == nil {
-		k.l.log.Warn("link", "peer", k.to.Name, "error", err)
-	}
+	k.l.log.Warn("link", "peer", k.to.Name, "error", err)
 	k.last = err
 }
 

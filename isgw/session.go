@@ -158,7 +158,7 @@ func (s *session) run(ctx context.Context) error {
 		s.conn.Close(code, err.Error()) // only the first close counts
 		cancel()
 	}
-	stop := context.AfterFunc(ctx, func() { end(transport.Leaving, errors.New("the link ends")) })
+	stop := context.AfterFunc(ctx, func() { end(transport.Leaving, s.k.l.leaving()) })
 	defer stop()
 	for _, f := range []func(context.Context) error{s.serveAll, s.beats, s.listen, s.receive} {
 		wg.Go(func() {
@@ -172,6 +172,14 @@ func (s *session) run(ctx context.Context) error {
 	wg.Wait()
 	s.k.gap.cut()
 	return context.Cause(s.conn.Context())
+}
+
+// leaving is why this side ends a session that is well.
+func (l *Links) leaving() error {
+	if l.ctx.Err() != nil {
+		return fmt.Errorf("%s stops", l.cfg.Identity.Name)
+	}
+	return fmt.Errorf("the link was removed at %s", l.cfg.Identity.Name)
 }
 
 // serveAll answers the streams that the peer opens.
