@@ -30,11 +30,13 @@ type logMark struct {
 
 func (k *keeper) init() { k.due, k.room = make(chan struct{}, 1), make(chan struct{}) }
 
-// grown accounts for one log record.
-func (k *keeper) grown(n int64, pos uint64) {
+// grown accounts for one log record of n bytes.
+func (k *keeper) grown(e *entry, n int64, pos uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.pressure += n + recordCost
+	for i := range e.writes {
+		k.pressure += int64(len(e.writes[i].raw)) + recordCost
+	}
 	k.since += n
 	k.total += n
 	if len(k.marks) == 0 || k.total-k.marks[len(k.marks)-1].bytes > markEvery {

@@ -187,7 +187,7 @@ func (s *Segment) replay(ctx context.Context, statePos uint64, r journal.Record)
 	if err != nil {
 		return fmt.Errorf("log position %d: %w", r.Pos, err)
 	}
-	s.keeper.grown(int64(len(r.Data)), r.Pos)
+	s.keeper.grown(e, int64(len(r.Data)), r.Pos)
 	if r.Pos <= statePos {
 		e.cursors, e.life = nil, 0
 	}
@@ -271,7 +271,7 @@ func (s *Segment) committed(records []journal.Record) {
 			s.fail(fmt.Errorf("log position %d: %w", r.Pos, err))
 			return
 		}
-		s.keeper.grown(int64(p.size), r.Pos)
+		s.keeper.grown(p.entry, int64(p.size), r.Pos)
 		close(p.done)
 	}
 	s.nudge()

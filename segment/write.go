@@ -46,6 +46,16 @@ type plan struct {
 
 // submit names, stamps, logs and applies records as one step. It returns when they are durable and applied.
 func (s *Segment) submit(plans ...plan) error {
+	pending, err := s.enqueue(plans)
+	if err != nil {
+		return err
+	}
+	return s.await(pending)
+}
+
+// enqueue names and stamps records and appends them to the log. Dots, stamps and log positions of a bucket are in one order: seq is held until
+// the log has them, and no longer, for a batch of the log is what many writers have appended.
+func (s *Segment) enqueue(plans []plan) (*pending, error) {
 	order := slices.Clone(plans)
 	slices.SortFunc(order, func(a, b plan) int { return bytes.Compare(a.b.id[:], b.b.id[:]) })
 	e := &entry{}
@@ -72,10 +82,7 @@ func (s *Segment) submit(plans ...plan) error {
 			defer p.b.seq.Unlock()
 		}
 	}
-	if err != nil {
-		return err
-	}
-	return s.await(pending)
+	return pending, err
 }
 
 func (p plan) epoch() Epoch {
