@@ -102,7 +102,9 @@ func (p *prefetcher) hear(a segment.Applied) {
 			return
 		}
 	}
-	p.signal()
+	if linked {
+		p.signal()
+	}
 }
 
 // signal wakes the workers. The caller holds mu.
@@ -277,18 +279,21 @@ func (r *round) run(ctx context.Context) error {
 	r.settings, r.domain, r.room = b.Settings(), r.p.l.seg.Domain(), make(chan struct{}, roundAtOnce)
 	r.durable, r.here = r.p.l.cfg.Chunks.Open(r.domain, chunk.Data), r.p.l.cfg.Chunks.Open(r.domain, chunk.Cache)
 	defer r.flying.Wait()
-	if !r.scan {
-		r.seen = segment.Vector{}
-		for _, v := range r.queue {
-			r.seen[v.Dot.Origin] = max(r.seen[v.Dot.Origin], v.Dot.N)
-			if err := r.look(ctx, v); err != nil {
-				return err
-			}
-		}
-		r.flush(ctx)
-		r.flying.Wait()
-		return ctx.Err()
+	if r.scan {
+		err = r.lookAtAll(ctx, b)
+	} else {
+		err = r.lookAtNews(ctx)
 	}
+	if err != nil {
+		return err
+	}
+	r.flush(ctx)
+	r.flying.Wait()
+	return ctx.Err()
+}
+
+// lookAtAll looks at all versions. What is seen before it begins has been looked at when it ends.
+func (r *round) lookAtAll(ctx context.Context, b *segment.Bucket) error {
 	r.seen = b.Seen()
 	for v, err := range r.p.l.seg.Payload(ctx, r.h.id) {
 		if err == nil {
@@ -298,9 +303,20 @@ func (r *round) run(ctx context.Context) error {
 			return err
 		}
 	}
-	r.flush(ctx)
-	r.flying.Wait()
-	return ctx.Err()
+	return nil
+}
+
+// lookAtNews looks at versions that came one by one. News come in the order of the log and none is left out unless it is said, so the last
+// write of an origin stands for all before it.
+func (r *round) lookAtNews(ctx context.Context) error {
+	r.seen = segment.Vector{}
+	for _, v := range r.queue {
+		r.seen[v.Dot.Origin] = max(r.seen[v.Dot.Origin], v.Dot.N)
+		if err := r.look(ctx, v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wants says whether a version's payload is to be here before it is read.
@@ -308,14 +324,17 @@ func (r *round) wants(v segment.Version) bool {
 	return r.settings.Full || v.Size() <= min(r.settings.EagerBytes, r.p.l.cfg.EagerBytes)
 }
 
+func (r *round) ref(v segment.Version) segment.Ref {
+	return segment.Ref{Bucket: r.h.id, Key: v.Key, Version: v.VersionID}
+}
+
 // look gathers what a version needs.
 func (r *round) look(ctx context.Context, v segment.Version) error {
 	if v.Marker || v.Size() == 0 {
 		return ctx.Err()
 	}
-	ref := segment.Ref{Bucket: r.h.id, Key: v.Key, Version: v.VersionID}
 	w := wanted{v: v, fetch: r.wants(v)}
-	top := group{Reading: segment.Reading{Ref: ref}}
+	top := group{Reading: segment.Reading{Ref: r.ref(v)}}
 	for _, e := range v.Content.Entries() {
 		top.ids = append(top.ids, e.ID)
 	}
@@ -341,14 +360,13 @@ func (r *round) lookInto(ctx context.Context, w wanted) error {
 			r.miss(w.v, true)
 			continue
 		}
-		g := group{segment.Reading{Ref: segment.Ref{Bucket: r.h.id, Key: w.v.Key, Version: w.v.VersionID}, Path: slices.Clone(piece.Path)}, []chunk.ID{piece.ID}}
-		if n := len(w.parts); n > 0 && slices.Equal(w.parts[n-1].Path, g.Path) && len(w.parts[n-1].ids) < roundIDs {
+		if n := len(w.parts); n > 0 && slices.Equal(w.parts[n-1].Path, piece.Path) {
 			w.parts[n-1].ids = append(w.parts[n-1].ids, piece.ID)
 		} else {
-			w.parts = append(w.parts, g)
+			w.parts = append(w.parts, group{segment.Reading{Ref: r.ref(w.v), Path: slices.Clone(piece.Path)}, []chunk.ID{piece.ID}})
 		}
-		if r.bytes += piece.Size; piece.Level > 0 {
-			r.bytes -= piece.Size
+		if piece.Level == 0 {
+			r.bytes += piece.Size
 		}
 		if r.ids++; r.ids >= roundIDs || r.bytes >= roundBytes {
 			r.batch = append(r.batch, w)
