@@ -11,6 +11,12 @@ import (
 	"testing"
 )
 
+func newBuffers() *buffers {
+	b := new(buffers)
+	b.init()
+	return b
+}
+
 // unsignedChunked decodes a body of STREAMING-UNSIGNED-PAYLOAD-TRAILER.
 func unsignedChunked(body string, size int, trailer algorithm, piece int) ([]byte, error) {
 	h := http.Header{"X-Amz-Decoded-Content-Length": {fmt.Sprint(size)}}
@@ -22,7 +28,7 @@ func unsignedChunked(body string, size int, trailer algorithm, piece int) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	p, err := openPayload(r, &signer{signature: signature{payload: streamingUnsignedTrailer}}, c, make([]byte, chunkBuffer))
+	p, err := openPayload(r, &signer{signature: signature{payload: streamingUnsignedTrailer}}, c, newBuffers())
 	if err != nil {
 		return nil, err
 	}

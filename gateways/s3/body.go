@@ -1,16 +1,31 @@
 package s3
 
-import "io"
+import (
+	"io"
+	"net/http"
+	"time"
+)
 
-// countedBody counts what is read of a request's body.
-type countedBody struct {
+// clientBody is a request's body. It counts what is read, and gives up a client that stalls.
+type clientBody struct {
 	io.ReadCloser
-	n int64
+	conn  *http.ResponseController
+	stall time.Duration
+	n     int64
+}
+
+// wait gives the client from now on so long to send something. A body that nobody reads is read by the server, within the same time.
+func (b *clientBody) wait() {
+	_ = b.conn.SetReadDeadline(time.Now().Add(b.stall)) // a server that cannot has none
 }
 
 // Read implements io.Reader.
-func (b *countedBody) Read(p []byte) (int, error) {
+func (b *clientBody) Read(p []byte) (int, error) {
+	b.wait()
 	n, err := b.ReadCloser.Read(p)
 	b.n += int64(n)
+	if err == io.EOF { // from here on the server watches the connection, and must not take our deadline for its end
+		_ = b.conn.SetReadDeadline(time.Time{})
+	}
 	return n, err
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // maxCompleteDocument bounds the document that names the parts, in bytes.
-const maxCompleteDocument = 8 << 20
+const maxCompleteDocument = 4 << 20
 
 type completeRequest struct {
 	XMLName xml.Name        `xml:"CompleteMultipartUpload"`

@@ -14,8 +14,8 @@ import (
 const (
 	// maxDeletes is how many keys one DeleteObjects may name.
 	maxDeletes = 1000
-	// maxDeleteDocument bounds its document: as many of the longest keys, escaped.
-	maxDeleteDocument = 8 << 20
+	// maxDeleteDocument bounds its document, in bytes.
+	maxDeleteDocument = 2 << 20
 	// deletesAtOnce is how many of its deletes are under way together: they become durable together.
 	deletesAtOnce = 16
 )

@@ -98,6 +98,7 @@ var (
 	errServiceUnavailable   = code{"ServiceUnavailable", http.StatusServiceUnavailable, "Please reduce your request rate or try again later."}
 	errSHA256Mismatch       = code{"XAmzContentSHA256Mismatch", http.StatusBadRequest, "The provided 'x-amz-content-sha256' header does not match what was computed."}
 	errSignature            = code{"SignatureDoesNotMatch", http.StatusForbidden, "The request signature we calculated does not match the signature you provided. Check your key and signing method."}
+	errSlowDown             = code{"SlowDown", http.StatusServiceUnavailable, "Please reduce your request rate."}
 	errStorageFull          = code{"InsufficientStorage", http.StatusInsufficientStorage, "No space is left for the data. Free some space and try again."}
 
 	// The answers to reading a configuration that was never made.

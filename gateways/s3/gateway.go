@@ -29,6 +29,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Observe is called once after each request, from the request's goroutine. It must not block.
 	Observe func(Sample)
+	// Stall is how long a client may send, or take, nothing before its request ends, so that what a request holds is not held for ever.
+	// Default: a minute.
+	Stall time.Duration
 	// Clock is what requests' times are compared with.
 	Clock func() time.Time
 }
@@ -43,7 +46,8 @@ type Sample struct {
 	Aborted   bool // the answer broke off: what was being sent could not be read any further
 }
 
-// Gateway serves S3. It is an http.Handler, safe for concurrent use.
+// Gateway serves S3. It is an http.Handler, safe for concurrent use. Its memory is bounded whatever the number of clients; their number, the
+// size of their headers and how long these may take are for the http.Server to bound.
 type Gateway struct {
 	segment     *segment.Segment
 	credentials func(string) (string, bool)
@@ -51,18 +55,22 @@ type Gateway struct {
 	region      string
 	log         *slog.Logger
 	observe     func(Sample)
+	stall       time.Duration
 	now         func() time.Time
 	routes      routes
 	keys        keyCache
 	bufs        buffers
 	docs        documents
+	bodies      gate
+	heavy       gate // large documents
 }
 
 // New makes a gateway. It holds nothing that needs closing.
 func New(c Config) *Gateway {
 	g := &Gateway{
 		segment: c.Segment, credentials: c.Credentials, region: c.Region,
-		log: c.Logger, observe: c.Observe, now: c.Clock, routes: newRoutes(),
+		log: c.Logger, observe: c.Observe, stall: cmp.Or(c.Stall, time.Minute), now: c.Clock, routes: newRoutes(),
+		bodies: make(gate, maxBodies), heavy: make(gate, maxDocuments),
 	}
 	for _, d := range c.Domains {
 		g.domains = append(g.domains, "."+strings.ToLower(strings.Trim(d, ".")))
@@ -100,9 +108,12 @@ type call struct {
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	body := &countedBody{ReadCloser: r.Body}
-	r.Body = body
-	c := &call{Gateway: g, w: &response{ResponseWriter: w}, r: r, id: newRequestID(), op: "Unknown"}
+	body := &clientBody{ReadCloser: r.Body, conn: http.NewResponseController(w), stall: g.stall}
+	if r.Body != http.NoBody {
+		r.Body = body
+		body.wait()
+	}
+	c := &call{Gateway: g, w: &response{ResponseWriter: w, conn: body.conn, stall: g.stall}, r: r, id: newRequestID(), op: "Unknown"}
 	h := w.Header()
 	h["X-Amz-Request-Id"] = []string{c.id}
 	h["Server"] = []string{"EdgeFS"}
@@ -257,9 +268,11 @@ func (c *call) report(s Sample, err error) {
 
 func newRequestID() string { return fmt.Sprintf("%016X", rand.Uint64()) }
 
-// response counts what is answered.
+// response counts what is answered, and gives up a client that stalls.
 type response struct {
 	http.ResponseWriter
+	conn   *http.ResponseController
+	stall  time.Duration
 	status int // 0 until the answer has begun
 	sent   int64
 }
@@ -278,6 +291,7 @@ func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
+	_ = w.conn.SetWriteDeadline(time.Now().Add(w.stall)) // a server that cannot has none
 	n, err := w.ResponseWriter.Write(b)
 	w.sent += int64(n)
 	return n, err

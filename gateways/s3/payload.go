@@ -35,12 +35,12 @@ type payload struct {
 	sum     hash.Hash // of claim; nil without one
 	wantMD5 []byte    // nil without Content-MD5
 	err     error     // what every further Read returns
+	close   func()    // gives back what it lent
 }
 
-// openPayload reads what the headers say of the body; the checksum that they claim is parsed already. The caller lends the buffer of a
-// chunked body until it is done reading.
-func openPayload(r *http.Request, s *signer, c claim, buf []byte) (p *payload, err error) {
-	p = &payload{src: r.Body, claim: c}
+// openPayload reads what the headers say of the body; the checksum that they claim is parsed already. It must be closed.
+func openPayload(r *http.Request, s *signer, c claim, bufs *buffers) (p *payload, err error) {
+	p = &payload{src: r.Body, claim: c, close: func() {}}
 	if p.wantMD5, err = contentMD5(r.Header); err != nil {
 		return nil, err
 	}
@@ -60,10 +60,15 @@ func openPayload(r *http.Request, s *signer, c claim, buf []byte) (p *payload, e
 	if p.claim.trailer && !trailer {
 		return nil, errInvalidRequest.say("x-amz-trailer needs a payload with a trailer; x-amz-content-sha256 announces none.")
 	}
-	p.chunked = newChunked(r.Body, buf, s, signed, trailer)
-	p.src = p.chunked
 	p.startSum()
-	return p, p.decodedSize(r)
+	if err := p.decodedSize(r); err != nil {
+		return nil, err
+	}
+	buf := bufs.chunk.Get().(*[chunkBuffer]byte)
+	p.close = func() { bufs.chunk.Put(buf) }
+	p.chunked = newChunked(r.Body, buf[:], s, signed, trailer)
+	p.src = p.chunked
+	return p, nil
 }
 
 // plain is a body without a signature of its own.

@@ -7,29 +7,47 @@ import (
 )
 
 const (
-	// smallBody is what is read whole before anything is done with it. Up to it a second goroutine costs more than it gains.
+	// tinyBody and smallBody are read whole before anything is done with them. Up to the latter a second goroutine costs more than it gains.
+	tinyBody  = 16 << 10
 	smallBody = 128 << 10
 	// blockSize is how much of a large body is hashed and stored at a time.
 	blockSize = 512 << 10
-	// blocks is how many blocks one body is in: one being read or stored, the others being summed up.
-	blocks = 3
+	// blocksEach is how many blocks one body is in: one being read or stored, the others being summed up.
+	blocksEach = 3
 )
 
 // buffers are lent to requests. They are safe for concurrent use.
-type buffers struct{ small, block, chunk sync.Pool }
+type buffers struct {
+	tiny, small, block, chunk sync.Pool
+	blocks                    gate
+}
 
 func (b *buffers) init() {
+	b.tiny.New = func() any { return new([tinyBody]byte) }
 	b.small.New = func() any { return new([smallBody]byte) }
 	b.block.New = func() any { return new([blockSize]byte) }
 	b.chunk.New = func() any { return new([chunkBuffer]byte) }
+	b.blocks = make(gate, maxBlocks)
 }
 
 // pour moves a body into w and returns its MD5. A nil error says that all of the body was right, its Content-MD5 included.
 func (b *buffers) pour(p *payload, w io.Writer) (sum [md5.Size]byte, err error) {
-	if p.size >= 0 && p.size <= smallBody {
-		sum, err = b.pourSmall(p, w)
-	} else {
-		sum, err = b.pourLarge(p, w)
+	switch {
+	case p.size >= 0 && p.size <= tinyBody:
+		buf := b.tiny.Get().(*[tinyBody]byte)
+		defer b.tiny.Put(buf)
+		sum, err = pourWhole(p, w, buf[:])
+	case p.size >= 0 && p.size <= smallBody:
+		buf := b.small.Get().(*[smallBody]byte)
+		defer b.small.Put(buf)
+		sum, err = pourWhole(p, w, buf[:])
+	case b.blocks.tryEnter(blocksEach):
+		defer b.blocks.leave(blocksEach)
+		sum, err = b.pourBlocks(p, w)
+	default:
+		buf := b.small.Get().(*[smallBody]byte)
+		defer b.small.Put(buf)
+		sum, err = pourInTurn(p, w, buf[:])
 	}
 	if err != nil {
 		return sum, err
@@ -37,12 +55,10 @@ func (b *buffers) pour(p *payload, w io.Writer) (sum [md5.Size]byte, err error) 
 	return sum, p.checkMD5(sum)
 }
 
-// pourSmall checks the body before it hands over a byte.
-func (b *buffers) pourSmall(p *payload, w io.Writer) (sum [md5.Size]byte, err error) {
-	buf := b.small.Get().(*[smallBody]byte)
-	defer b.small.Put(buf)
-	n, err := readBlock(p, buf[:])
-	if err == nil { // at the end exactly at the buffer's: what follows is only the check
+// pourWhole checks a body that fits buf before it hands over a byte.
+func pourWhole(p *payload, w io.Writer, buf []byte) (sum [md5.Size]byte, err error) {
+	n, err := readBlock(p, buf)
+	if err == nil { // it fills buf: what follows is only the check
 		_, err = readBlock(p, make([]byte, 1))
 	}
 	if err != io.EOF {
@@ -53,48 +69,87 @@ func (b *buffers) pourSmall(p *payload, w io.Writer) (sum [md5.Size]byte, err er
 	return sum, err
 }
 
-// pourLarge sums up on a goroutine of its own: MD5 costs as much as all the rest of storing a body.
-func (b *buffers) pourLarge(p *payload, w io.Writer) (sum [md5.Size]byte, err error) {
-	free := make(chan *[blockSize]byte, blocks)
-	for range blocks {
-		free <- b.block.Get().(*[blockSize]byte)
-	}
-	type filled struct {
-		buf *[blockSize]byte
-		n   int
-	}
-	work := make(chan filled, blocks)
-	done := make(chan struct{})
+// pourInTurn reads, sums up and stores one after the other.
+func pourInTurn(p *payload, w io.Writer, buf []byte) (sum [md5.Size]byte, err error) {
 	h := md5.New()
-	go func() {
-		defer close(done)
-		for f := range work {
-			_, _ = h.Write(f.buf[:f.n])
-			free <- f.buf
-		}
-	}()
 	for err == nil {
-		buf := <-free
+		var n int
+		if n, err = readBlock(p, buf); err != nil && err != io.EOF {
+			return sum, err
+		}
+		_, _ = h.Write(buf[:n])
+		if _, werr := w.Write(buf[:n]); werr != nil {
+			return sum, werr
+		}
+	}
+	h.Sum(sum[:0])
+	return sum, nil
+}
+
+// pourBlocks sums up on a goroutine of its own: MD5 costs as much as all the rest of storing a body.
+func (b *buffers) pourBlocks(p *payload, w io.Writer) (sum [md5.Size]byte, err error) {
+	s := b.newSummer()
+	for err == nil {
+		buf := <-s.free
 		var n int
 		n, err = readBlock(p, buf[:])
-		work <- filled{buf, n} // comes back when it is summed up; by then, or before the next read, w is done with it too
-		if n == 0 || err != nil && err != io.EOF {
-			break
+		if err != nil && err != io.EOF {
+			n = 0
+		}
+		s.work <- filled{buf, n} // comes back when it is summed up; w is done with it before the next is taken
+		if n == 0 {
+			continue
 		}
 		if _, werr := w.Write(buf[:n]); werr != nil {
 			err = werr
 		}
 	}
-	close(work)
-	<-done
-	for range blocks {
-		b.block.Put(<-free)
-	}
+	sum = s.end()
 	if err != io.EOF {
 		return sum, err
 	}
-	h.Sum(sum[:0])
 	return sum, nil
+}
+
+// summer makes the MD5 of blocks in the order in which they are sent, and gives them back.
+type summer struct {
+	bufs *buffers
+	free chan *[blockSize]byte
+	work chan filled
+	done chan [md5.Size]byte
+}
+
+type filled struct {
+	buf *[blockSize]byte
+	n   int
+}
+
+func (b *buffers) newSummer() *summer {
+	s := &summer{b, make(chan *[blockSize]byte, blocksEach), make(chan filled, blocksEach), make(chan [md5.Size]byte)}
+	for range blocksEach {
+		s.free <- b.block.Get().(*[blockSize]byte)
+	}
+	go s.run()
+	return s
+}
+
+func (s *summer) run() {
+	h := md5.New()
+	for f := range s.work {
+		_, _ = h.Write(f.buf[:f.n])
+		s.free <- f.buf
+	}
+	s.done <- [md5.Size]byte(h.Sum(nil))
+}
+
+// end waits for the sum, and puts the blocks back.
+func (s *summer) end() [md5.Size]byte {
+	close(s.work)
+	sum := <-s.done
+	for range blocksEach {
+		s.bufs.block.Put(<-s.free)
+	}
+	return sum
 }
 
 // readBlock fills buf. The error is nil when buf is full, io.EOF when the body ended, rightly, before or at that.

@@ -14,16 +14,17 @@ func (c *call) openBody() (p *payload, done func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	buf := c.bufs.chunk.Get().(*[chunkBuffer]byte)
-	done = func() { c.bufs.chunk.Put(buf) }
-	if p, err = openPayload(c.r, &c.signer, sum, buf[:]); err == nil {
-		err = c.checkBody(p)
-	}
-	if err != nil {
-		done()
+	if p, err = openPayload(c.r, &c.signer, sum, &c.bufs); err != nil {
 		return nil, nil, err
 	}
-	return p, done, nil
+	if err = c.checkBody(p); err == nil {
+		err = c.bodies.enter(c.r.Context())
+	}
+	if err != nil {
+		p.close()
+		return nil, nil, err
+	}
+	return p, func() { p.close(); c.bodies.leave(1) }, nil
 }
 
 func (c *call) checkBody(p *payload) error {

@@ -37,11 +37,10 @@ func parseXML(b []byte, into any) error {
 
 // readDocument reads the whole body, whose checksum is as claimed.
 func (c *call) readDocument(sum claim, most int64) ([]byte, error) {
-	buf := c.bufs.chunk.Get().(*[chunkBuffer]byte)
-	defer c.bufs.chunk.Put(buf)
-	p, err := openPayload(c.r, &c.signer, sum, buf[:])
+	p, err := openPayload(c.r, &c.signer, sum, &c.bufs)
 	if err != nil {
 		return nil, err
 	}
+	defer p.close()
 	return p.readAll(most)
 }

@@ -25,14 +25,14 @@ func newRoutes() routes {
 			"HEAD":           {"HeadBucket", (*call).headBucket},
 			"PUT":            {"CreateBucket", (*call).createBucket},
 			"DELETE":         {"DeleteBucket", (*call).deleteBucket},
-			"GET":            {"ListObjects", (*call).listObjects},
-			"GET?list-type":  {"ListObjectsV2", (*call).listObjectsV2},
-			"GET?versions":   {"ListObjectVersions", (*call).listVersions},
-			"GET?uploads":    {"ListMultipartUploads", (*call).listUploads},
+			"GET":            {"ListObjects", heavy((*call).listObjects)},
+			"GET?list-type":  {"ListObjectsV2", heavy((*call).listObjectsV2)},
+			"GET?versions":   {"ListObjectVersions", heavy((*call).listVersions)},
+			"GET?uploads":    {"ListMultipartUploads", heavy((*call).listUploads)},
 			"GET?location":   {"GetBucketLocation", (*call).getLocation},
 			"GET?versioning": {"GetBucketVersioning", (*call).getVersioning},
 			"PUT?versioning": {"PutBucketVersioning", (*call).putVersioning},
-			"POST?delete":    {"DeleteObjects", (*call).deleteObjects},
+			"POST?delete":    {"DeleteObjects", heavy((*call).deleteObjects)},
 		},
 		object: map[string]operation{
 			"HEAD":            {"HeadObject", (*call).getObject},
@@ -47,8 +47,8 @@ func newRoutes() routes {
 			"PUT?acl":         {"PutObjectAcl", (*call).putACL},
 			"POST?uploads":    {"CreateMultipartUpload", (*call).createUpload},
 			"PUT?uploadId":    {"UploadPart", (*call).uploadPart},
-			"GET?uploadId":    {"ListParts", (*call).listParts},
-			"POST?uploadId":   {"CompleteMultipartUpload", (*call).completeUpload},
+			"GET?uploadId":    {"ListParts", heavy((*call).listParts)},
+			"POST?uploadId":   {"CompleteMultipartUpload", heavy((*call).completeUpload)},
 			"DELETE?uploadId": {"AbortMultipartUpload", (*call).abortUpload},
 			"GET?retention":   {"GetObjectRetention", absent(errNoObjectLockOn)},
 			"PUT?retention":   {"PutObjectRetention", unsupported("PutObjectRetention (object lock)")},
@@ -102,6 +102,17 @@ func (r *routes) find(method, bucket, key string, q query) (operation, error) {
 		return operation{}, errMethodNotAllowed
 	}
 	return op, nil
+}
+
+// heavy serves an operation that holds a large document while there is room.
+func heavy(serve func(*call) error) func(*call) error {
+	return func(c *call) error {
+		if err := c.heavy.enter(c.r.Context()); err != nil {
+			return err
+		}
+		defer c.heavy.leave(1)
+		return serve(c)
+	}
 }
 
 // unsupported refuses an operation by its name.

@@ -219,7 +219,7 @@ func openExample(t *testing.T, head, body string, piece int) (*payload, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return openPayload(r, &s, c, make([]byte, chunkBuffer))
+	return openPayload(r, &s, c, newBuffers())
 }
 
 // pieces gives its bytes a few at a time.
