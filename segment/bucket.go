@@ -204,7 +204,7 @@ func (b *Bucket) apply(ctx context.Context, pos uint64, r *record, h *hint, size
 }
 
 // recordCost is what a record keeps in memory beyond its encoded bytes, about.
-const recordCost = 700
+const recordCost = 1500
 
 func (b *Bucket) applyEffect(ctx context.Context, pos uint64, r *record, e *effect, h *hint) error {
 	over, _ := b.overlay.Get(e.key)

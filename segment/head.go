@@ -42,6 +42,22 @@ func (h head) losers() (out []*Version) {
 	return out
 }
 
+// newestNull is the version that "null" names; nil when there is none.
+func (h head) newestNull() *Version {
+	i := slices.IndexFunc(h.versions, func(v *Version) bool { return v.Null })
+	if i < 0 {
+		return nil
+	}
+	return h.versions[i]
+}
+
+// told is v as it is handed out.
+func (h head) told(v *Version) Version {
+	out := *v
+	out.Shadowed = v.Null && h.newestNull() != nil && h.newestNull().VersionID != v.VersionID
+	return out
+}
+
 func (h head) conflicted() bool {
 	for i, v := range h.versions {
 		if i > 0 && !v.Superseded && !v.Marker {

@@ -241,7 +241,7 @@ func (b *Bucket) Conflicts(ctx context.Context, after string, limit int) ([]Conf
 		if losers := h.losers(); len(losers) > 0 {
 			c := Conflict{Key: key, Current: *h.current()}
 			for _, v := range losers {
-				c.Losers = append(c.Losers, *v)
+				c.Losers = append(c.Losers, h.told(v))
 			}
 			out = append(out, c)
 		}
@@ -383,9 +383,14 @@ func (b *Bucket) marker(ctx context.Context, o ListVersionsOptions) (*VersionID,
 
 // listVersionsFrom fills the page; restart, when more, is behind a common prefix that is left out.
 func (b *Bucket) listVersionsFrom(ctx context.Context, o ListVersionsOptions, page *VersionsPage, from string, marker *VersionID) (restart string, more bool, err error) {
-	key := ""
-	if marker != nil {
-		key = from // its latest version was on the page before
+	key, null := "", false // the key being listed, and whether its null version was
+	if marker != nil {     // its latest version was on the page before
+		key = from
+		v, err := b.view(key).resolve(ctx, key, VersionRef{Null: true})
+		if err != nil && !isMissing(err) {
+			return "", false, err
+		}
+		null = err == nil && v.Compare(*marker) > 0
 	}
 	for v, err := range b.eachVersion(ctx, from, marker) {
 		if err != nil {
@@ -395,7 +400,11 @@ func (b *Bucket) listVersionsFrom(ctx context.Context, o ListVersionsOptions, pa
 			return "", false, nil
 		}
 		latest := v.Key != key
+		null = null && !latest
 		key = v.Key
+		told := *v
+		told.Shadowed = v.Null && null
+		null = null || v.Null
 		if marker != nil && v.Key == from && v.VersionID == *marker {
 			continue
 		}
@@ -409,8 +418,8 @@ func (b *Bucket) listVersionsFrom(ctx context.Context, o ListVersionsOptions, pa
 			restart, more = successor(common)
 			return restart, more, nil
 		}
-		page.Entries = append(page.Entries, VersionEntry{Version: *v, Latest: latest})
-		page.NextKeyMarker, page.NextVersionMarker = v.Key, VersionRef{ID: v.VersionID, Null: v.Null}
+		page.Entries = append(page.Entries, VersionEntry{Version: told, Latest: latest})
+		page.NextKeyMarker, page.NextVersionMarker = v.Key, told.ref()
 	}
 	return "", false, nil
 }

@@ -32,16 +32,20 @@ func isMissing(err error) bool {
 
 // resolve finds the version that ref means, markers too.
 func (v keyView) resolve(ctx context.Context, key string, ref VersionRef) (*Version, error) {
+	h, err := v.head(ctx, key)
+	if err != nil {
+		return nil, err
+	}
 	if !ref.Current() && !ref.Null {
 		found, err := v.version(ctx, key, ref.ID)
 		if err == nil && found == nil {
 			err = fmt.Errorf("%q, version %s: %w", key, ref, ErrNoSuchVersion)
 		}
-		return found, err
-	}
-	h, err := v.head(ctx, key)
-	if err != nil {
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
+		told := h.told(found)
+		return &told, nil
 	}
 	for _, w := range h.versions { // a head has every version without an id
 		if ref.Current() || w.Null {

@@ -46,7 +46,7 @@ type Config struct {
 	LogFileSize  int64 // default 64 MiB
 	LogKeep      int64 // log records kept for links beyond what a restart needs, default 4 files
 	NodeCache    int64 // bytes of decoded tree nodes, default 48 MiB
-	OverlayBytes int64 // memory of records not folded, of all buckets, default 48 MiB; a fold begins at half of it
+	OverlayBytes int64 // memory of records not folded, of all buckets, default 64 MiB; a fold begins at half of it
 	StageBytes   int64 // payload kept in memory while only the log has it, default 16 MiB
 	CheckpointAt int64 // log bytes after which the state is written and the log cut, default 128 MiB
 	BufferBytes  int64 // memory lent to all uploads and downloads beyond the least each needs, default 96 MiB
@@ -79,7 +79,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		v *int64
 		n int64
-	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 48 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.BufferBytes, 96 << 20}} {
+	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 64 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.BufferBytes, 96 << 20}} {
 		if *d.v == 0 {
 			*d.v = d.n
 		}

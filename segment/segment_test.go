@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/edgefs/edgefs/chunk"
 )
 
 func TestWhatIsWrittenIsReadListedAndThereAfterARestart(t *testing.T) {
@@ -183,5 +185,56 @@ func TestConditionsAreJudgedWithTheWrite(t *testing.T) {
 	}
 	if _, err := b.Put(w.ctx, "none", Attrs{}, Cond{Match: []string{"x"}}, strings.NewReader("")); !errors.Is(err, ErrNoSuchKey) {
 		t.Error(err)
+	}
+}
+
+func TestOnlyTheNewestVersionWithoutAnIDIsNull(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	a, b := w.site("a"), w.site("b")
+	bucket, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	a.put("photos", "k", "loser")
+	w.tick(time.Second)
+	b.put("photos", "k", "winner")
+	w.settle()
+	for range 2 { // over the overlay, and from the tree
+		var refs, contents []string
+		for o := (ListVersionsOptions{Limit: 1}); ; {
+			page, err := bucket.ListVersions(w.ctx, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page.Entries {
+				ref, err := ParseVersionRef(e.Version.Ref())
+				if err != nil {
+					t.Fatal(err)
+				}
+				v, err := bucket.Stat(w.ctx, "k", ref)
+				if err != nil || v.Ref() != e.Version.Ref() {
+					t.Errorf("%s is %s, %v", e.Version.Ref(), v.Ref(), err)
+				}
+				data, err := a.read(bucket, "k", ref)
+				if err != nil && !errors.Is(err, chunk.ErrNotFound) {
+					t.Fatal(err)
+				}
+				refs, contents = append(refs, e.Version.Ref()), append(contents, data)
+			}
+			if o.KeyMarker, o.VersionMarker = page.NextKeyMarker, page.NextVersionMarker; !page.Truncated {
+				break
+			}
+		}
+		if len(refs) != 2 || refs[0] != "null" || refs[1] == "null" || contents[1] != "loser" {
+			t.Errorf("versions %q hold %q", refs, contents)
+		}
+		c, err := bucket.Conflicts(w.ctx, "", 1)
+		if err != nil || c[0].Losers[0].Ref() != refs[1] {
+			t.Errorf("conflicts %+v, %v", c, err)
+		}
+		if _, err := bucket.Fold(w.ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

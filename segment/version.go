@@ -24,6 +24,9 @@ type Version struct {
 	Attrs      Attrs
 	Data       []byte // a small document of the segment's own buckets; else empty
 
+	// Shadowed says, of a Null version that was looked up or listed, that a newer one of the key is null: this one goes by its id.
+	Shadowed bool
+
 	unknown []byte // fields of later builds
 }
 
@@ -33,13 +36,10 @@ func (v *Version) Size() int64 { return v.Content.Size() }
 // Modified is when the version was written, in milliseconds of its writer's clock.
 func (v *Version) Modified() time.Time { return v.Time() }
 
-// Ref is the version id that S3 clients see: "null", or the id.
-func (v *Version) Ref() string {
-	if v.Null {
-		return "null"
-	}
-	return v.VersionID.String()
-}
+// Ref is the version id that S3 clients see: "null", which is the newest without an id, or the id.
+func (v *Version) Ref() string { return v.ref().String() }
+
+func (v *Version) ref() VersionRef { return VersionRef{ID: v.VersionID, Null: v.Null && !v.Shadowed} }
 
 // held says whether some write keeps the version; without its own, it is history.
 func (v *Version) held() bool { return len(v.Holds) > 0 }
