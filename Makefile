@@ -93,8 +93,8 @@ crash: ## A whole segment, cut off after each of its operations on the disk
 	$(GO) test -count=1 -timeout 30m ./test/crash
 
 .PHONY: mutants
-mutants: ## Plant each bug of testdata/mutants, and see that a test finds it
-	$(GO) run ./test/mutants
+mutants: ## Plant each bug of testdata/mutants (or those with ONLY in their name), and see that a test finds it
+	$(GO) run ./internal/mutants $(if $(ONLY),-only $(ONLY))
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder for FUZZTIME each

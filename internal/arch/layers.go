@@ -19,6 +19,7 @@ func Layers() []Layer {
 		{"internal/buildinfo", nil},
 		{"internal/arch", nil},
 		{"internal/gotest", nil},
+		{"internal/mutants", nil},
 		{"internal/supervise", nil},
 		{"internal/tlsfile", nil},
 
