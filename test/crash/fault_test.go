@@ -151,6 +151,7 @@ func (r *run) fillDisk(limit int64) error {
 			return errors.Join(fmt.Errorf("step %d, %s: %w", r.done, r.steps[r.done].name, err), r.site.close())
 		}
 	}
+	r.disk.fs.Limit(roomy)
 	err := r.recognize()
 	if err == nil {
 		err = r.site.proveRoots(context.Background())
