@@ -32,6 +32,8 @@ type S3 struct {
 	Region string `json:"region"`
 	// Domains are the names under which buckets answer as hosts: with "s3.example.com", bucket.s3.example.com is the bucket.
 	Domains []string `json:"domains,omitempty"`
+	// MaxConnections bounds the connections that are open at one time; further clients wait.
+	MaxConnections int `json:"maxConnections"`
 }
 
 // Admin is the remote side of the admin API. The unix socket in the data directory is always there.
@@ -77,7 +79,7 @@ const Off = "off"
 // Default is a segment that only this machine can reach.
 func Default() Config {
 	return Config{
-		S3:            S3{Listen: "127.0.0.1:9000", Region: "us-east-1"},
+		S3:            S3{Listen: "127.0.0.1:9000", Region: "us-east-1", MaxConnections: 1024},
 		Admin:         Admin{Listen: Off},
 		Link:          Link{Listen: "127.0.0.1:9001"},
 		Metrics:       Metrics{Listen: "127.0.0.1:9002"},

@@ -44,6 +44,9 @@ func (c Config) Validate() error {
 	if c.S3.Region == "" {
 		fault("s3.region", "must not be empty; us-east-1 suits every client")
 	}
+	if c.S3.MaxConnections < 1 {
+		fault("s3.maxConnections", "%d: want a positive number", c.S3.MaxConnections)
+	}
 	if c.Memory < minMemory {
 		fault("memory", "%v is too little: the least is %v", c.Memory, Size(minMemory))
 	}

@@ -141,9 +141,9 @@ func (d *Daemon) serve() error {
 	if err != nil {
 		return fmt.Errorf("socket of the admin API: %w", err)
 	}
-	d.run("admin socket", socket, nil, &d.admin)
+	d.run("admin socket", socket, nil, unstalled(stallTime, &d.admin))
 	if d.ports.metrics != nil {
-		d.run("metrics", d.ports.metrics, nil, d.monitoring())
+		d.run("metrics", d.ports.metrics, nil, unstalled(stallTime, d.monitoring()))
 	}
 	if err := d.serveAdmin(); err != nil {
 		return err
@@ -155,15 +155,16 @@ func (d *Daemon) serveS3() error {
 	if d.ports.s3 == nil {
 		return nil
 	}
+	l := limited(d.ports.s3, d.cfg.S3.MaxConnections)
 	if d.cfg.S3.CertFile == "" {
-		d.run("s3", d.ports.s3, nil, &d.s3)
+		d.run("s3", l, nil, &d.s3)
 		return nil
 	}
 	certificate, err := tlsfile.Open(d.cfg.S3.CertFile, d.cfg.S3.KeyFile, time.Now, d.log)
 	if err != nil {
 		return err
 	}
-	d.run("s3", d.ports.s3, certificate.Config(), &d.s3)
+	d.run("s3", l, certificate.Config(), &d.s3)
 	return nil
 }
 
@@ -179,7 +180,7 @@ func (d *Daemon) serveAdmin() error {
 	if err != nil {
 		return err
 	}
-	d.run("admin", d.ports.admin, conf, server.Guard(key.Token, &d.admin))
+	d.run("admin", d.ports.admin, conf, unstalled(stallTime, server.Guard(key.Token, &d.admin)))
 	return nil
 }
 

@@ -28,12 +28,12 @@ const (
 	maxHeader = 64 << 10
 )
 
-// run serves h on l, with TLS when there is a configuration for it, until the daemon stops.
+// run serves h, which gives up clients that stall, on l, with TLS when there is a configuration for it, until the daemon stops.
 func (d *Daemon) run(name string, l net.Listener, conf *tls.Config, h http.Handler) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s := &httpServer{name: name, l: l, done: make(chan error, 1), http: &http.Server{
-		Handler: unstalled(stallTime, h), TLSConfig: conf, Protocols: protocols,
+		Handler: h, TLSConfig: conf, Protocols: protocols,
 		ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(d.log.With("server", name).Handler(), slog.LevelDebug),
 	}}
