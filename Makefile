@@ -10,6 +10,7 @@ PORT ?= 9000
 DATA ?= .edgefs
 FUZZTIME ?= 30s
 SEEDS ?= 500
+KILLS ?= 200
 # The commit goes into the binary where git can tell it; a checkout of somebody else's, or an archive, builds too.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
 
@@ -91,6 +92,10 @@ sim: ## The simulation of segments in virtual time: SEEDS seeds, or only SEED=n 
 .PHONY: crash
 crash: ## A whole segment, cut off after each of its operations on the disk
 	$(GO) test -count=1 -timeout 30m ./test/crash
+
+.PHONY: kill
+kill: ## kill -9 under load, KILLS times, with a checker
+	$(GO) test -count=1 -v -timeout 1h ./test/kill -kill.count $(KILLS)
 
 .PHONY: mutants
 mutants: ## Plant each bug of testdata/mutants (or those with ONLY in their name), and see that a test finds it
