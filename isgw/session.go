@@ -223,7 +223,7 @@ func (s *session) serve(ctx context.Context, stream transport.Stream) error {
 		return s.serveFeed(ctx, x, r.Subscribe.From)
 	case r.Survey:
 		m.become(syncBytes)
-		return s.serveSurvey(ctx, x)
+		return s.serveSurvey(x)
 	case r.Sync != nil:
 		m.become(syncBytes)
 		return s.serveSync(ctx, x, r.Sync.Bucket)

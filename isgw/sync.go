@@ -58,13 +58,10 @@ func (s *session) survey(ctx context.Context) (*wire.Survey, error) {
 	return m, x.in.Read(m, wire.MaxControl)
 }
 
-func (s *session) serveSurvey(ctx context.Context, x exchange) error {
+// serveSurvey says where the log ends before it says what was seen: all before that end is in it.
+func (s *session) serveSurvey(x exchange) error {
 	seg := s.k.l.seg
 	m := &wire.Survey{Inc: seg.Origin().Inc, Pos: seg.LogEnd()}
-	// The log's end may be durable and not yet applied. A step of our own behind it, when it is applied, says that all before is.
-	if err := seg.SetCursor(ctx, seg.ID(), segment.Cursor{Inc: m.Inc, Pos: m.Pos}); err != nil {
-		return err
-	}
 	m.Seen = wire.Buckets(seg.LinkedBuckets())
 	defer x.stream.CloseWrite()
 	return x.out.Write(m)
