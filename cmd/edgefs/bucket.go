@@ -229,6 +229,9 @@ func writeBucket(w io.Writer, b admin.Bucket) {
 	line("versions", "%d", b.Stats.Versions)
 	line("conflicts", "%d", b.Stats.Conflicts)
 	line("root", "%s", b.Stats.Root)
+	if b.Stats.Pending > 0 {
+		line("pending", "%s written since the root was made (--fold puts them in)", counted(int64(b.Stats.Pending), "key"))
+	}
 	for _, origin := range slices.Sorted(maps.Keys(b.Stats.Seen)) {
 		line("seen", "%s up to %d", origin, b.Stats.Seen[origin])
 	}

@@ -67,15 +67,24 @@ func TestForeignDirectoryIsLeftAlone(t *testing.T) {
 }
 
 func TestInterruptedMakingIsCompleted(t *testing.T) {
-	path := t.TempDir()
-	for _, name := range []string{lockName, markerName + partSuffix} {
-		if err := os.WriteFile(filepath.Join(path, name), nil, 0o600); err != nil {
-			t.Fatal(err)
+	for _, left := range []map[string]string{
+		{lockName: ""},
+		{lockName: "", markerName + partSuffix: "half"},
+		{lockName: "", markerName: marker},
+	} {
+		path := t.TempDir()
+		for name, text := range left {
+			if err := os.WriteFile(filepath.Join(path, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	open(t, path)
-	if text, err := os.ReadFile(filepath.Join(path, markerName)); err != nil || string(text) != marker {
-		t.Fatalf("%q, %v", text, err)
+		d := open(t, path)
+		if text, err := os.ReadFile(d.Path(markerName)); err != nil || string(text) != marker {
+			t.Errorf("%v: %q, %v", left, text, err)
+		}
+		if _, err := d.S3Key(); err != nil {
+			t.Errorf("%v: %v", left, err)
+		}
 	}
 }
 

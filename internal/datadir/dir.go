@@ -90,16 +90,17 @@ func checkMarker(text string) error {
 	return fmt.Errorf("%w: its file %s says something else", ErrForeign, markerName)
 }
 
-// make completes a directory whose lock is held.
+// make completes a directory whose lock is held. The marker comes first: with it, whatever else is missing after a crash is made again.
 func (d *Dir) make() error {
-	if err := os.MkdirAll(d.Keys(), 0o700); err != nil {
-		return err
-	}
 	path := d.Path(markerName)
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = writeFile(path, []byte(marker), 0o644)
+	}
+	if err != nil {
 		return err
 	}
-	return writeFile(path, []byte(marker), 0o644)
+	return os.MkdirAll(d.Keys(), 0o700)
 }
 
 // Close lets other processes have the directory.
