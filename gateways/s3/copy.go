@@ -103,7 +103,7 @@ func (c *call) copyObject() error {
 	}
 	v, err := b.Copy(c.r.Context(), o, c.key, attrs, cond)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	c.describeWritten(b, &v)
 	var d document

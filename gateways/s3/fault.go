@@ -68,8 +68,6 @@ var (
 	errInvalidBucketName    = code{"InvalidBucketName", http.StatusBadRequest, "The specified bucket is not valid."}
 	errInvalidBucketState   = code{"InvalidBucketState", http.StatusConflict, "The request is not valid with the current state of the bucket."}
 	errInvalidDigest        = code{"InvalidDigest", http.StatusBadRequest, "The Content-MD5 you specified is not valid."}
-	errInvalidEncoding      = code{"InvalidEncodingMethod", http.StatusBadRequest, "Invalid Encoding Method specified in Request."}
-	errInvalidLocation      = code{"InvalidLocationConstraint", http.StatusBadRequest, "The specified location constraint is not valid."}
 	errInvalidPart          = code{"InvalidPart", http.StatusBadRequest, "One or more of the specified parts could not be found. The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."}
 	errInvalidPartNumber    = code{"InvalidPartNumber", http.StatusRequestedRangeNotSatisfiable, "The requested partnumber is not satisfiable."}
 	errInvalidPartOrder     = code{"InvalidPartOrder", http.StatusBadRequest, "The list of parts was not in ascending order. Parts must be ordered by part number."}
@@ -80,7 +78,6 @@ var (
 	errInvalidToken         = code{"InvalidToken", http.StatusBadRequest, "The provided token is malformed or otherwise not valid."}
 	errInvalidURI           = code{"InvalidURI", http.StatusBadRequest, "The specified URI couldn't be parsed."}
 	errKeyTooLong           = code{"KeyTooLongError", http.StatusBadRequest, "Your key is too long."}
-	errMalformedPolicy      = code{"MalformedPOSTRequest", http.StatusBadRequest, "The body of your POST request is not well-formed multipart/form-data."}
 	errMalformedTrailer     = code{"MalformedTrailerError", http.StatusBadRequest, "The request contained trailing data that was not well-formed or did not conform to our published schema."}
 	errMalformedXML         = code{"MalformedXML", http.StatusBadRequest, "The XML you provided was not well-formed or did not validate against our published schema."}
 	errMaxMessageLength     = code{"MaxMessageLengthExceeded", http.StatusBadRequest, "Your request was too big."}
@@ -99,7 +96,6 @@ var (
 	errSHA256Mismatch       = code{"XAmzContentSHA256Mismatch", http.StatusBadRequest, "The provided 'x-amz-content-sha256' header does not match what was computed."}
 	errSignature            = code{"SignatureDoesNotMatch", http.StatusForbidden, "The request signature we calculated does not match the signature you provided. Check your key and signing method."}
 	errSlowDown             = code{"SlowDown", http.StatusServiceUnavailable, "Please reduce your request rate."}
-	errStorageFull          = code{"InsufficientStorage", http.StatusInsufficientStorage, "No space is left for the data. Free some space and try again."}
 
 	// The answers to reading a configuration that was never made.
 	errNoCORS           = code{"NoSuchCORSConfiguration", http.StatusNotFound, "The CORS configuration does not exist."}

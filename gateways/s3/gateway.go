@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -92,6 +93,9 @@ func New(c Config) *Gateway {
 // regionName is the region that is reported.
 func (g *Gateway) regionName() string { return cmp.Or(g.region, "us-east-1") }
 
+// requestID is the header with which a client and a log speak of one request.
+const requestID = "X-Amz-Request-Id"
+
 // call is one request being served.
 type call struct {
 	*Gateway
@@ -115,7 +119,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := &call{Gateway: g, w: &response{ResponseWriter: w, conn: body.conn, stall: g.stall}, r: r, id: newRequestID(), op: "Unknown"}
 	h := w.Header()
-	h["X-Amz-Request-Id"] = []string{c.id}
+	h[requestID] = []string{c.id}
 	h["Server"] = []string{"EdgeFS"}
 	err := c.serve()
 	aborted := err != nil && !c.fail(err)
@@ -205,18 +209,17 @@ func (c *call) fail(err error) bool {
 	}
 	f := faultOf(err)
 	h := c.w.Header()
-	h.Del("Content-Length")
-	for _, a := range f.header {
-		h.Set(a.name, a.value)
-	}
-	if f.status == http.StatusNotModified || c.r.Method == http.MethodHead {
+	if f.status == http.StatusNotModified {
 		c.w.WriteHeader(f.status)
 		return true
 	}
-	for _, name := range []string{"ETag", "Last-Modified", "Content-Encoding", "Content-Range", "Cache-Control"} {
-		if f.status != http.StatusRequestedRangeNotSatisfiable || name != "Content-Range" {
-			delete(h, name)
-		}
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return name != "Server" && name != requestID }) // of the object, or of what was begun
+	for _, a := range f.header {
+		h.Set(a.name, a.value)
+	}
+	if c.r.Method == http.MethodHead {
+		c.w.WriteHeader(f.status)
+		return true
 	}
 	var d document
 	d.b = append(d.b, xmlHeader+"<Error>"...)

@@ -163,7 +163,7 @@ func (c *call) copyPart(b *segment.Bucket, id string, number int) error {
 	}
 	part, err := c.storeCopy(b, u, number, o, s)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	var d document
 	d.begin("CopyPartResult")

@@ -170,12 +170,12 @@ func TestWhatCannotBeReadIsUnavailableAndNeverShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := randomText(1, 40<<20)
-	s.put("/photos/k", body)
+	s.put("/photos/k", body, "X-Amz-Meta-A", "b")
 	<-s.samples
 	for _, failure = range []error{chunk.ErrUnavailable, chunk.ErrCorrupt, chunk.ErrNotFound} {
 		failAt.Store(0)
 		a := s.want(503, "ServiceUnavailable", "GET", "/photos/k", "")
-		if a.Header.Get("Retry-After") == "" || a.Header.Get("Etag") != "" {
+		if a.Header.Get("Retry-After") == "" || a.Header.Get("Etag") != "" || a.Header.Get("X-Amz-Meta-A") != "" {
 			t.Errorf("%v: %v", failure, a.Header)
 		}
 		<-s.samples

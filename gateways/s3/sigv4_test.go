@@ -353,3 +353,17 @@ func TestSigningKeyIsThePublishedOne(t *testing.T) {
 		t.Errorf("signing key %s", got)
 	}
 }
+
+func BenchmarkAuthenticate(b *testing.B) {
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(awsExamples()["get with range"], "\n", "\r\n") + "\r\n\r\n")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := awsGateway()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := g.authenticate(r, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
