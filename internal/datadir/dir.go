@@ -42,7 +42,7 @@ func Open(path string) (*Dir, error) {
 	if err := check(path); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := makeDir(path); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	lock, err := vfs.OS{}.Lock(filepath.Join(path, lockName))
@@ -100,7 +100,15 @@ func (d *Dir) make() error {
 	if err != nil {
 		return err
 	}
-	return os.MkdirAll(d.Keys(), 0o700)
+	return makeDir(d.Keys())
+}
+
+// makeDir makes a folder that only its owner can enter, and that survives a power cut.
+func makeDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	return vfs.MakeDir(vfs.OS{}, path)
 }
 
 // Close lets other processes have the directory.
