@@ -98,8 +98,8 @@ kill: ## kill -9 under load, KILLS times, with a checker
 	$(GO) test -count=1 -v -timeout 1h ./test/kill -kill.count $(KILLS)
 
 .PHONY: mutants
-mutants: ## Plant each bug of testdata/mutants (or those with ONLY in their name), and see that a test finds it
-	$(GO) run ./internal/mutants $(if $(ONLY),-only $(ONLY))
+mutants: ## Plant each bug of testdata/mutants (those whose names match ONLY), and see that a test finds it
+	$(GO) run ./test/mutants $(if $(ONLY),-run '$(ONLY)')
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder for FUZZTIME each

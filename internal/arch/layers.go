@@ -19,7 +19,6 @@ func Layers() []Layer {
 		{"internal/buildinfo", nil},
 		{"internal/arch", nil},
 		{"internal/gotest", nil},
-		{"internal/mutants", nil},
 		{"internal/supervise", nil},
 		{"internal/tlsfile", nil},
 
