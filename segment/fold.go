@@ -33,7 +33,10 @@ type sealed struct {
 	stats   counters
 }
 
+// seal waits for the entry that is being applied: a position covers all writes of its entry or none.
 func (b *Bucket) seal() sealed {
+	b.s.applying.Lock()
+	defer b.s.applying.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return sealed{b.base, b.overlay.Copy(), b.last, root{seen: b.seenLocked(), settings: b.settings}, b.stats}
