@@ -81,6 +81,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 	}
 	d := &Daemon{
 		cfg: o.Config, log: o.Logger, dir: dir, started: time.Now(), metrics: newMetrics(),
+		s3: front{kind: "application/xml", wait: waitS3}, admin: front{kind: "application/json", wait: waitAdmin},
 		stopping: make(chan struct{}), broken: make(chan struct{}),
 	}
 	if err := d.start(ctx); err != nil {

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -135,6 +137,27 @@ func TestReadinessSaysWhy(t *testing.T) {
 	stop(t, d)
 	if status, body := get(); status != 503 || !strings.Contains(body, "ending") {
 		t.Errorf("%d %q", status, body)
+	}
+}
+
+func TestBeforeItServesEachClientIsToldInItsWords(t *testing.T) {
+	d := begin(t, t.TempDir(), func() config.Config { c := local(); c.Name = "hawaii"; return c }())
+	defer stop(t, d)
+	api := *d.admin.h.Load()
+	d.admin.set(nil)
+	d.s3.set(nil)
+	if _, err := clientOf(t, d).Status(t.Context()); !errors.Is(err, &admin.Error{Code: admin.Unavailable}) {
+		t.Errorf("the admin API says %v", err)
+	}
+	d.admin.set(api)
+	res, err := http.Get(d.Endpoints().S3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var doc struct{ Code string }
+	if err := xml.NewDecoder(res.Body).Decode(&doc); err != nil || res.StatusCode != 503 || doc.Code != "ServiceUnavailable" {
+		t.Errorf("S3 says %d %+v, %v", res.StatusCode, doc, err)
 	}
 }
 

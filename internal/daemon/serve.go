@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -74,8 +75,19 @@ func ignore(err, expected error) error {
 	return err
 }
 
-// front is a handler that can be exchanged while the server runs. The zero front answers 503.
-type front struct{ h atomic.Pointer[http.Handler] }
+// front is a handler that can be exchanged while the server runs. Without one it answers 503, in words that its clients understand.
+type front struct {
+	h    atomic.Pointer[http.Handler]
+	kind string // media type of answer
+	wait string // the answer
+}
+
+// What clients of S3 and of the admin API are told before a segment serves, and after.
+const (
+	waitS3 = `<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>ServiceUnavailable</Code><Message>The segment is starting or ending. Please try again.</Message></Error>`
+	waitAdmin = `{"error":{"code":"unavailable","message":"the segment is starting or ending: try again in a moment"}}`
+)
 
 // set exchanges the handler; nil is none.
 func (f *front) set(h http.Handler) {
@@ -88,11 +100,12 @@ func (f *front) set(h http.Handler) {
 
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := f.h.Load()
-	if h == nil {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "the segment is not serving now", http.StatusServiceUnavailable)
+	if h := f.h.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
 		return
 	}
-	(*h).ServeHTTP(w, r)
+	w.Header().Set("Content-Type", f.kind)
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = io.WriteString(w, f.wait)
 }
