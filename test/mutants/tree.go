@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -157,6 +158,8 @@ func (t *tree) goTest(ctx context.Context, args string) (string, error) {
 	defer stop()
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-failfast"}, strings.Fields(args)...)...)
 	cmd.Dir = t.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that a test that hangs ends with the command
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	out := &head{limit: 64 << 10}
 	cmd.Stdout, cmd.Stderr = out, out
