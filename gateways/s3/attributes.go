@@ -10,6 +10,9 @@ import (
 
 // getAttributes answers GetObjectAttributes with those that a header names, in S3's order.
 func (c *call) getAttributes() error {
+	if _, err := c.segment.Bucket(c.bucket); err != nil {
+		return err
+	}
 	want, err := wantedAttributes(c.r.Header)
 	if err != nil {
 		return err
@@ -65,7 +68,7 @@ func wantedAttributes(h http.Header) (map[string]bool, error) {
 		}
 	}
 	if len(want) == 0 {
-		return nil, errInvalidArgument.say("The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty")
+		return nil, errInvalidRequest.say("The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty")
 	}
 	return want, nil
 }

@@ -140,6 +140,9 @@ func parseTagHeader(v string) (map[string]string, error) {
 	}
 	tags := map[string]string{}
 	for pair := range strings.SplitSeq(v, "&") {
+		if pair == "" {
+			continue
+		}
 		key, value, _ := strings.Cut(pair, "=")
 		key, err1 := url.QueryUnescape(key)
 		value, err2 := url.QueryUnescape(value)

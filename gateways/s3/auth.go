@@ -70,6 +70,8 @@ func parseSignature(r *http.Request, q query) (signature, error) {
 		return signature{}, errInvalidArgument.say("Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified")
 	case strings.HasPrefix(header, sigAlgorithm):
 		return parseAuthHeader(r, header)
+	case header != "" && !strings.HasPrefix(header, "AWS"):
+		return signature{}, errInvalidArgument.say("Unsupported Authorization Type").with("ArgumentName", "Authorization")
 	case header != "":
 		return signature{}, errInvalidRequest.say("The authorization mechanism you have provided is not supported. Please use %s.", sigAlgorithm)
 	case q.has("X-Amz-Algorithm"):
@@ -95,7 +97,7 @@ func parseAuthHeader(r *http.Request, header string) (sig signature, err error) 
 		}
 	}
 	if credential == "" || signed == "" || sig.given == "" {
-		return sig, errAuthHeader.say("The authorization header is malformed; it must have Credential, SignedHeaders and Signature.")
+		return sig, errAuthHeader.say("The authorization header is malformed; the authorization header requires three components: Credential, SignedHeaders, and Signature.")
 	}
 	var ok bool
 	if sig.scope, ok = parseScope(credential); !ok {

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"net/http"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -43,6 +44,11 @@ func (c *call) deleteObject() error {
 	}
 	if cond.Absent {
 		return errNotImplemented.say("If-None-Match is not supported on a delete.")
+	}
+	for _, name := range []string{"X-Amz-If-Match-Last-Modified-Time", "X-Amz-If-Match-Size"} {
+		if c.r.Header.Get(name) != "" {
+			return errNotImplemented.say("%s is not supported: use If-Match.", strings.ToLower(name))
+		}
 	}
 	d, err := remove(c.r.Context(), b, c.key, ref, cond)
 	if err != nil {

@@ -63,7 +63,7 @@ var (
 	errEntityTooSmall       = code{"EntityTooSmall", http.StatusBadRequest, "Your proposed upload is smaller than the minimum allowed size."}
 	errIncompleteBody       = code{"IncompleteBody", http.StatusBadRequest, "You did not provide the number of bytes specified by the Content-Length HTTP header."}
 	errInternal             = code{"InternalError", http.StatusInternalServerError, "We encountered an internal error. Please try again."}
-	errInvalidAccessKey     = code{"InvalidAccessKeyId", http.StatusForbidden, "The access key Id you provided does not exist in our records."}
+	errInvalidAccessKey     = code{"InvalidAccessKeyId", http.StatusForbidden, "The AWS Access Key Id you provided does not exist in our records."}
 	errInvalidArgument      = code{"InvalidArgument", http.StatusBadRequest, "Invalid Argument."}
 	errInvalidBucketName    = code{"InvalidBucketName", http.StatusBadRequest, "The specified bucket is not valid."}
 	errInvalidBucketState   = code{"InvalidBucketState", http.StatusConflict, "The request is not valid with the current state of the bucket."}
@@ -89,7 +89,7 @@ var (
 	errNoSuchUpload         = code{"NoSuchUpload", http.StatusNotFound, "The specified multipart upload does not exist. The upload ID might be invalid, or the multipart upload might have been aborted or completed."}
 	errNoSuchVersion        = code{"NoSuchVersion", http.StatusNotFound, "The specified version does not exist."}
 	errNotImplemented       = code{"NotImplemented", http.StatusNotImplemented, "A header or query you provided implies functionality that is not implemented."}
-	errPreconditionFailed   = code{"PreconditionFailed", http.StatusPreconditionFailed, "At least one of the preconditions you specified did not hold."}
+	errPreconditionFailed   = code{"PreconditionFailed", http.StatusPreconditionFailed, "At least one of the pre-conditions you specified did not hold"}
 	errRequestTimeout       = code{"RequestTimeout", http.StatusBadRequest, "Your socket connection to the server was not read from or written to within the timeout period."}
 	errRequestTimeTooSkewed = code{"RequestTimeTooSkewed", http.StatusForbidden, "The difference between the request time and the server's time is too large."}
 	errServiceUnavailable   = code{"ServiceUnavailable", http.StatusServiceUnavailable, "Please reduce your request rate or try again later."}

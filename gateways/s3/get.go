@@ -54,6 +54,9 @@ func (c *call) getObject() error {
 	if err != nil {
 		return err
 	}
+	if err := c.checkPart(); err != nil {
+		return err
+	}
 	o, err := b.Open(c.r.Context(), c.key, ref)
 	if err != nil {
 		return c.markerFault(err, ref)
@@ -144,6 +147,16 @@ func setChecksums(h http.Header, sums []segment.Checksum) {
 func quoted(etag string) string { return `"` + etag + `"` }
 
 func httpTime(t time.Time) string { return t.UTC().Format(http.TimeFormat) }
+
+// checkPart refuses a part's number that no object has, before looking whether there is an object.
+func (c *call) checkPart() error {
+	text, ok := c.query.lookup("partNumber")
+	if !ok {
+		return nil
+	}
+	_, err := parsePartNumber(text)
+	return err
+}
 
 // wanted is the part of an object that is asked for; partial when it is asked for as a part.
 func (c *call) wanted(v *segment.Version) (s span, partial bool, err error) {

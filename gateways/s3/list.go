@@ -91,7 +91,7 @@ func (c *call) listObjects() error {
 		d.text("Name", c.bucket)
 		l.key(d, "Prefix", l.prefix)
 		l.key(d, "Marker", marker)
-		if p.Truncated && l.delimiter != "" {
+		if p.Truncated { // S3 leaves it out without a delimiter, where it is the last key
 			l.key(d, "NextMarker", p.Next)
 		}
 		d.num("MaxKeys", int64(l.limit))

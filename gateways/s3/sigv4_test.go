@@ -127,6 +127,7 @@ func TestRequestsThatDoNotAuthenticate(t *testing.T) {
 		{"anonymous", "GET / HTTP/1.1\nHost: h", awsTime(), "AccessDenied"},
 		{"signature version 2", "GET / HTTP/1.1\nHost: h\nAuthorization: AWS AKID:c2ln", awsTime(), "InvalidRequest"},
 		{"presigned version 2", "GET /?AWSAccessKeyId=A&Expires=1&Signature=s HTTP/1.1\nHost: h", awsTime(), "InvalidRequest"},
+		{"another mechanism", "GET / HTTP/1.1\nHost: h\nAuthorization: Basic eDp5", awsTime(), "InvalidArgument"},
 		{"both ways", strings.Replace(signed, "\nHost", "\nAuthorization: "+awsCredential+"\nHost", 1), awsTime(), "InvalidArgument"},
 		{"a quarter of an hour late", good, awsTime().Add(maxSkew), ""},
 		{"later than that", good, awsTime().Add(maxSkew + time.Second), "RequestTimeTooSkewed"},

@@ -18,7 +18,7 @@ func (s span) contentRange(size int64) string {
 // section 14.2) and S3 does: ok is false. A range with nothing in it is an error.
 func parseSpan(header string, size int64) (s span, ok bool, err error) {
 	text, ok := strings.CutPrefix(header, "bytes=")
-	first, last, dash := strings.Cut(strings.TrimSpace(text), "-")
+	first, last, dash := strings.Cut(text, "-")
 	if !ok || !dash || strings.Contains(text, ",") {
 		return span{}, false, nil
 	}

@@ -76,6 +76,7 @@ func TestVersionsOfAKey(t *testing.T) {
 	if d := s.want(204, "", "DELETE", "/photos/k", ""); d.Header.Get("X-Amz-Version-Id") != "null" || d.Header.Get("X-Amz-Delete-Marker") != "true" {
 		t.Errorf("delete while suspended: %v", d.Header)
 	}
+	s.want(501, "NotImplemented", "DELETE", "/photos/k", "", "X-Amz-If-Match-Size", "1")
 	s.want(409, "BucketNotEmpty", "DELETE", "/photos", "")
 	s.want(400, "MalformedXML", "PUT", "/photos?versioning", "<VersioningConfiguration><Status>On</Status></VersioningConfiguration>")
 	s.want(400, "MalformedXML", "PUT", "/photos?versioning", "")
