@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Client talks to one segment. It is safe for concurrent use.
@@ -41,6 +42,9 @@ func Dial(endpoint string, o Options) (*Client, error) {
 	return dialLocal(strings.TrimPrefix(endpoint, "unix:")), nil
 }
 
+// continueTime is how long content waits for the server's word that it wants it: a refusal should come before much is sent.
+const continueTime = 10 * time.Second
+
 func dialLocal(path string) *Client {
 	dir := path
 	if filepath.Base(path) == SocketName {
@@ -50,7 +54,8 @@ func dialLocal(path string) *Client {
 		base:  "http://segment",
 		where: dir,
 		http: &http.Client{Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return DialSocket(ctx, dir) },
+			DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return DialSocket(ctx, dir) },
+			ExpectContinueTimeout: continueTime,
 		}},
 	}
 }
@@ -85,7 +90,9 @@ func dialRemote(endpoint string, o Options) (*Client, error) {
 		base:  "https://" + u.Host,
 		token: credential.Token,
 		where: endpoint,
-		http:  &http.Client{Transport: &http.Transport{TLSClientConfig: tls, Proxy: http.ProxyFromEnvironment}},
+		http: &http.Client{Transport: &http.Transport{
+			TLSClientConfig: tls, Proxy: http.ProxyFromEnvironment, ExpectContinueTimeout: continueTime,
+		}},
 	}, nil
 }
 

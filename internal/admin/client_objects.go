@@ -27,7 +27,7 @@ type PutRequest struct {
 
 // Put stores content. When it returns, the object is durable and listed.
 func (c *Client) Put(ctx context.Context, bucket string, p PutRequest, content io.Reader) (o Object, err error) {
-	header := map[string]string{}
+	header := map[string]string{"Expect": "100-continue"}
 	if len(p.Meta) > 0 {
 		header[HeaderMeta], err = encodeHeader(p.Meta)
 		if err != nil {

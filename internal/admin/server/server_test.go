@@ -57,6 +57,32 @@ func TestContentComesBackWholeAndInRanges(t *testing.T) {
 	}
 }
 
+// A client that is refused learns why, and not that its connection broke.
+func TestLargeContentIsRefusedBeforeItIsSent(t *testing.T) {
+	c, ctx := onSocket(t), t.Context()
+	sent := &counter{r: io.LimitReader(zeros{}, 64<<20)}
+	_, err := c.Put(ctx, "none", admin.PutRequest{Key: "k", Size: 64 << 20}, sent)
+	wantCode(t, err, admin.NoSuchBucket)
+	if sent.n > 1<<20 {
+		t.Errorf("%d bytes were read to be sent", sent.n)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+type counter struct {
+	r io.Reader
+	n int
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
+}
+
 func TestEmptyContent(t *testing.T) {
 	c, ctx := onSocket(t), t.Context()
 	must(c.CreateBucket(ctx, admin.NewBucket{Name: "photos"}))(t)
