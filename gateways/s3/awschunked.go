@@ -129,7 +129,7 @@ func (c *chunked) line() ([]byte, error) {
 			return bytes.TrimSuffix(line, []byte{'\r'}), nil
 		}
 		if c.w-c.r >= maxChunkLine {
-			return nil, errInvalidRequest.say("The chunk header is too long.")
+			return nil, errIncompleteBody.say("The chunk header is too long.")
 		}
 		if err := c.fill(); err != nil {
 			return nil, err
@@ -164,15 +164,15 @@ func (c *chunked) next() error {
 func parseChunkSize(b []byte) (n int64, err error) {
 	b = bytes.TrimSpace(b)
 	if len(b) == 0 || len(b) > 16 {
-		return 0, errInvalidRequest.say("The chunk size is malformed.")
+		return 0, errIncompleteBody.say("The chunk size is malformed.")
 	}
 	for _, ch := range b {
 		digit := int64(hexDigit(ch))
 		if digit < 0 {
-			return 0, errInvalidRequest.say("The chunk size is malformed.")
+			return 0, errIncompleteBody.say("The chunk size is malformed.")
 		}
 		if n = n<<4 | digit; n > maxChunk {
-			return 0, errInvalidRequest.say("The chunk size is too large.")
+			return 0, errIncompleteBody.say("The chunk size is too large.")
 		}
 	}
 	return n, nil

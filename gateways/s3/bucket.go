@@ -3,6 +3,7 @@ package s3
 import (
 	"encoding/xml"
 	"net/http"
+	"strings"
 
 	"github.com/edgefs/edgefs/segment"
 )
@@ -10,18 +11,50 @@ import (
 // maxConfiguration bounds the documents that configure something, in bytes.
 const maxConfiguration = 64 << 10
 
+// maxBuckets is the most buckets of one page.
+const maxBuckets = 10_000
+
+// listBuckets lists in pages only if it is asked to.
 func (c *call) listBuckets() error {
+	prefix := c.query.get("prefix")
+	limit, err := c.query.limit("max-buckets", maxBuckets)
+	if err != nil {
+		return err
+	}
+	after := ""
+	if token, ok := c.query.lookup("continuation-token"); ok {
+		if after, err = parseToken(token); err != nil {
+			return err
+		}
+	}
+	limited := c.query.has("max-buckets")
+	if limit < 1 {
+		return errInvalidArgument.say("Argument max-buckets must be an integer between 1 and %d", maxBuckets).with("ArgumentName", "max-buckets")
+	}
 	var d document
 	d.begin("ListAllMyBucketsResult")
 	d.owner("Owner", theOwner)
 	d.open("Buckets")
+	shown, last, more := 0, "", false
 	for _, b := range c.segment.Buckets() {
+		if b.Name <= after || !strings.HasPrefix(b.Name, prefix) {
+			continue
+		}
+		if limited && shown == limit {
+			more = true
+			break
+		}
+		shown, last = shown+1, b.Name
 		d.open("Bucket")
 		d.text("Name", b.Name)
 		d.time("CreationDate", b.Created)
 		d.close("Bucket")
 	}
 	d.close("Buckets")
+	d.textIf("Prefix", prefix)
+	if more {
+		d.text("ContinuationToken", formatToken(last))
+	}
 	d.close("ListAllMyBucketsResult")
 	c.send(http.StatusOK, d.b)
 	return nil

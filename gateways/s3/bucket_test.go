@@ -29,6 +29,15 @@ func TestBuckets(t *testing.T) {
 	if got := strings.Join(a.texts(t, "Buckets>Bucket>Name"), " "); got != "films photos" {
 		t.Errorf("buckets %q", got)
 	}
+	if a := s.want(200, "", "GET", "/?prefix=ph", ""); len(a.texts(t, "Buckets>Bucket>Name")) != 1 {
+		t.Errorf("%s", a.body)
+	}
+	a = s.want(200, "", "GET", "/?max-buckets=1", "")
+	b := s.want(200, "", "GET", "/?max-buckets=1&continuation-token="+a.text(t, "ContinuationToken"), "")
+	if a.text(t, "Buckets>Bucket>Name") != "films" || b.text(t, "Buckets>Bucket>Name") != "photos" || b.text(t, "ContinuationToken") != "" {
+		t.Errorf("pages of buckets: %s %s", a.body, b.body)
+	}
+	s.want(400, "InvalidArgument", "GET", "/?max-buckets=0", "")
 	if a := s.want(200, "", "HEAD", "/photos", ""); a.Header.Get("X-Amz-Bucket-Region") != "us-east-1" {
 		t.Errorf("%v", a.Header)
 	}

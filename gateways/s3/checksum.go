@@ -145,7 +145,7 @@ func parseClaim(h http.Header) (c claim, err error) {
 func sumHeader(h http.Header) (found algorithm, value string, err error) {
 	for name, values := range h {
 		suffix, ok := strings.CutPrefix(name, checksumPrefix)
-		if !ok || values[0] == "" {
+		if !ok {
 			continue
 		}
 		a, known := parseAlgorithm(suffix)

@@ -65,19 +65,10 @@ func (c *call) completeUpload() error {
 	if err != nil {
 		return err
 	}
-	id := c.query.get("uploadId")
-	u, err := b.Upload(c.r.Context(), c.key, id)
+	v, err := c.complete(b, req.Parts, refs, cond)
 	if errors.Is(err, segment.ErrNoSuchUpload) {
 		return c.completedBefore(b, req.Parts, err)
 	}
-	if err != nil {
-		return err
-	}
-	done, err := c.completion(b, u, req.Parts)
-	if err != nil {
-		return err
-	}
-	v, err := b.CompleteUpload(c.r.Context(), c.key, id, refs, done, cond)
 	if err != nil {
 		return err
 	}
@@ -85,7 +76,20 @@ func (c *call) completeUpload() error {
 	return nil
 }
 
-// completedBefore answers a retry of what has succeeded, whose first answer was lost, as the first: the upload is gone and the key's current
+func (c *call) complete(b *segment.Bucket, named []completedPart, refs []segment.PartRef, cond segment.Cond) (v segment.Version, err error) {
+	id := c.query.get("uploadId")
+	u, err := b.Upload(c.r.Context(), c.key, id)
+	if err != nil {
+		return v, err
+	}
+	done, err := c.completion(b, u, named)
+	if err != nil {
+		return v, err
+	}
+	return b.CompleteUpload(c.r.Context(), c.key, id, refs, done, cond)
+}
+
+// completedBefore answers a retry of what has succeeded, whose first answer was lost or is under way, as the first: the upload is gone and the key's current
 // content is what its parts make. Else it returns missing.
 func (c *call) completedBefore(b *segment.Bucket, named []completedPart, missing error) error {
 	v, err := b.Stat(c.r.Context(), c.key, segment.VersionRef{})
@@ -97,9 +101,7 @@ func (c *call) completedBefore(b *segment.Bucket, named []completedPart, missing
 }
 
 func (c *call) sendCompleted(b *segment.Bucket, v *segment.Version) {
-	if b.Settings().Versioning != segment.Unversioned {
-		c.w.Header().Set("X-Amz-Version-Id", v.Ref())
-	}
+	c.tellWritten(v)
 	var d document
 	d.begin("CompleteMultipartUploadResult")
 	scheme := "http://"
@@ -120,7 +122,9 @@ func partRefs(parts []completedPart) ([]segment.PartRef, error) {
 	last := 0
 	for i := range parts {
 		p := &parts[i]
-		p.ETag = cleanETag(p.ETag)
+		if p.ETag = cleanETag(p.ETag); p.ETag == "" {
+			return nil, errMalformedXML
+		}
 		if p.Number < 1 || p.Number > maxParts {
 			return nil, errInvalidArgument.say("PartNumber must be >= 1 and <= %d", maxParts).with("ArgumentName", "PartNumber").with("ArgumentValue", strconv.Itoa(p.Number))
 		}

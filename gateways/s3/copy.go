@@ -44,6 +44,9 @@ func (c *call) openSource() (s source, o *segment.Object, err error) {
 	if s, err = parseSource(c.r.Header.Get("X-Amz-Copy-Source")); err != nil {
 		return s, nil, err
 	}
+	if want := c.r.Header.Get("X-Amz-Source-Expected-Bucket-Owner"); want != "" && want != theOwner.ID {
+		return s, nil, errAccessDenied
+	}
 	b, err := c.segment.Bucket(s.bucket)
 	if err != nil {
 		return s, nil, err
@@ -105,7 +108,7 @@ func (c *call) copyObject() error {
 	if err != nil {
 		return unreadable(err)
 	}
-	c.describeWritten(b, &v)
+	c.describeWritten(&v)
 	var d document
 	d.begin("CopyObjectResult")
 	d.time("LastModified", v.Modified())

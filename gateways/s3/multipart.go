@@ -221,6 +221,9 @@ func (c *call) abortUpload() error {
 	if err != nil {
 		return err
 	}
+	if c.r.Header.Get("X-Amz-If-Match-Initiated-Time") != "" {
+		return errNotImplemented.say("x-amz-if-match-initiated-time is not supported.")
+	}
 	if err := b.AbortUpload(c.r.Context(), c.key, c.query.get("uploadId")); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/edgefs/edgefs/segment"
@@ -71,6 +72,7 @@ func TestAnUploadInParts(t *testing.T) {
 	url := "/photos/dir/k?uploadId=" + id
 	s.want(400, "MalformedXML", "POST", url, "<CompleteMultipartUpload></CompleteMultipartUpload>")
 	s.want(400, "MalformedXML", "POST", url, "nonsense")
+	s.want(400, "MalformedXML", "POST", url, "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>")
 	s.want(400, "InvalidPart", "POST", url, complete(map[int]string{1: e2}))
 	s.want(400, "InvalidPart", "POST", url, complete(map[int]string{2: e1}))
 	s.want(400, "EntityTooSmall", "POST", url, complete(map[int]string{1: e1, 2: s.part("/photos/dir/k", id, 2, "small"), 10000: e3}))
@@ -223,5 +225,20 @@ func TestPartsAreCopied(t *testing.T) {
 		s.want(412, "PreconditionFailed", "PUT", url, "", "X-Amz-Copy-Source", "/photos/source", "X-Amz-Copy-Source-If-Match", "x")
 		s.want(200, "", "POST", "/photos/k?uploadId="+id, complete(map[int]string{1: e1, 2: e2, 3: e3}))
 		s.get("/photos/k", body[1000:1000+minPart]+body+"tail")
+	}
+}
+
+func TestCompletesAtOnceAreAnsweredAlike(t *testing.T) {
+	s := newSite(t)
+	s.bucket("photos", segment.Unversioned)
+	for range 5 {
+		id := s.begin("/photos/k")
+		e := s.part("/photos/k", id, 1, "the only part")
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { s.want(200, "", "POST", "/photos/k?uploadId="+id, complete(map[int]string{1: e})) })
+		}
+		wg.Wait()
+		s.get("/photos/k", "the only part")
 	}
 }

@@ -75,17 +75,22 @@ func (c *call) putObject() error {
 	if err != nil {
 		return err
 	}
-	c.describeWritten(b, &v)
+	c.describeWritten(&v)
 	c.w.WriteHeader(http.StatusOK)
 	return nil
 }
 
 // describeWritten sets the headers that tell of a version just written.
-func (c *call) describeWritten(b *segment.Bucket, v *segment.Version) {
+func (c *call) describeWritten(v *segment.Version) {
 	h := c.w.Header()
 	h["ETag"] = []string{quoted(v.Attrs.ETag)}
 	setChecksums(h, v.Attrs.Checksums)
-	if b.Settings().Versioning != segment.Unversioned {
-		h["X-Amz-Version-Id"] = []string{v.Ref()}
+	c.tellWritten(v)
+}
+
+// tellWritten sets the header with the id of a version just written, if it has one.
+func (c *call) tellWritten(v *segment.Version) {
+	if !v.Null {
+		c.w.Header()["X-Amz-Version-Id"] = []string{v.Ref()}
 	}
 }

@@ -68,7 +68,7 @@ func TestVersionsOfAKey(t *testing.T) {
 	s.want(400, "InvalidArgument", "GET", "/photos/k?versionId=", "")
 
 	configure("Suspended")
-	if id := s.put("/photos/k", "3"); id != "null" {
+	if id := s.put("/photos/k", "3"); id != "" {
 		t.Errorf("version id %q while suspended", id)
 	}
 	s.get("/photos/k?versionId=null", "3")
@@ -167,6 +167,7 @@ func TestCopies(t *testing.T) {
 	}
 	s.want(404, "NoSuchKey", "PUT", "/other/x", "", "X-Amz-Copy-Source", "/photos/none")
 	s.want(404, "NoSuchBucket", "PUT", "/other/x", "", "X-Amz-Copy-Source", "/none/k")
+	s.want(403, "AccessDenied", "PUT", "/other/x", "", "X-Amz-Copy-Source", source, "X-Amz-Source-Expected-Bucket-Owner", "somebody")
 	s.want(400, "InvalidArgument", "PUT", "/other/x", "", "X-Amz-Copy-Source", "photos")
 	s.want(400, "InvalidArgument", "PUT", "/other/x", "", "X-Amz-Copy-Source", "/photos/k?versionId=x")
 	s.want(400, "InvalidRequest", "PUT", "/other/copy", "", "X-Amz-Copy-Source", "/other/copy")
