@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // minio-go comes with a program of functional tests for servers of S3. What fails there, or is answered as not implemented, must be listed
@@ -24,6 +25,7 @@ func TestMinioGoFunctional(t *testing.T) {
 	// Without an endpoint the program goes to a public server.
 	c := newTool(t, program, "SERVER_ENDPOINT="+hawaii.host(), "ACCESS_KEY="+hawaii.AccessKey, "SECRET_KEY="+hawaii.SecretKey,
 		"ENABLE_HTTPS=0", "MINT_MODE=full", "RUN_ON_FAIL=1", "ENABLE_KMS=0")
+	c.time = 5 * time.Minute
 	out, errs, err := c.try(t, nil)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, tail(errs))

@@ -29,7 +29,7 @@ func TestS3cmd(t *testing.T) {
 	url := "s3://" + b
 	c.run(t, "mb", url)
 	has(t, c.run(t, "ls"), url)
-	t.Run("a tree is synchronised", func(t *testing.T) { s3cmdSync(t, c, findS3cmd(t, tokyo), url+"/tree/") })
+	t.Run("a tree is synchronised", func(t *testing.T) { s3cmdSync(t, c, b, tokyo) })
 	t.Run("large objects go in parts", func(t *testing.T) { s3cmdLarge(t, c, url) })
 	t.Run("metadata", func(t *testing.T) { s3cmdMetadata(t, c, url) })
 	t.Run("listings have pages", func(t *testing.T) {
@@ -55,7 +55,8 @@ func TestS3cmd(t *testing.T) {
 	})
 }
 
-func s3cmdSync(t *testing.T, c, peer *tool, url string) {
+func s3cmdSync(t *testing.T, c *tool, b string, tokyo *site) {
+	url := "s3://" + b + "/tree/"
 	tree, back, far := t.TempDir(), t.TempDir(), t.TempDir()
 	plant(t, tree)
 	c.run(t, "sync", tree+"/", url)
@@ -66,8 +67,8 @@ func s3cmdSync(t *testing.T, c, peer *tool, url string) {
 	sameTree(t, back, tree)
 
 	want := len(contents(t, tree))
-	soon(t, "tokyo lists the tree", func() bool { return len(lines(peer.run(t, "ls", "--recursive", url))) == want })
-	peer.run(t, "get", "--recursive", url, far+"/")
+	soon(t, "tokyo lists the tree", func() bool { return len(keysOf(t, tokyo, b)) == want })
+	findS3cmd(t, tokyo).run(t, "get", "--recursive", url, far+"/")
 	sameTree(t, far, tree)
 
 	if err := os.Remove(filepath.Join(tree, "plain.txt")); err != nil {
