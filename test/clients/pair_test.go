@@ -69,8 +69,10 @@ func (p *pair) link() error {
 	return nil
 }
 
-// stop ends both, as a service manager would, and says if one had not ended well.
-func (p *pair) stop() error { return errors.Join(p.hawaii.stop(), p.tokyo.stop()) }
+// stop ends both, as a service manager would, and says if one had not ended well, or had told of errors.
+func (p *pair) stop() error {
+	return errors.Join(p.hawaii.stop(), p.tokyo.stop(), p.hawaii.errors(), p.tokyo.errors())
+}
 
 func (p *pair) tellLogs(w io.Writer) {
 	for _, s := range []*site{p.hawaii, p.tokyo} {
@@ -132,6 +134,24 @@ func (s *site) stop() error {
 	case <-time.After(time.Minute):
 		return errors.Join(fmt.Errorf("%s does not end", s.name), s.cmd.Process.Kill())
 	}
+}
+
+// errors are what the site's log calls errors: a request that ended with 500, or was cut.
+func (s *site) errors() error {
+	text, err := os.ReadFile(s.log.Name())
+	if err != nil {
+		return err
+	}
+	var found []string
+	for _, line := range lines(string(text)) {
+		if strings.Contains(line, "level=ERROR") || strings.HasPrefix(line, "panic:") {
+			found = append(found, line)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s told of %d errors, as\n%s", s.name, len(found), strings.Join(found[:min(len(found), 10)], "\n"))
 }
 
 // host is the site's HOST:PORT.

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -32,6 +33,7 @@ func mountS3fs(t *testing.T, s *site, bucket string) string {
 	}
 	cmd := exec.Command(c.path, bucket, at, "-f", "-o", "url="+s.Endpoint, "-o", "passwd_file="+keys, "-o", "use_path_request_style")
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.dir, c.env, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // it then unmounts, though this test had been killed
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
