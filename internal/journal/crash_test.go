@@ -237,3 +237,43 @@ func TestWhatAFailedSyncForgotIsWrittenAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestTheEndOfAFullFileIsMadeDurable kills the process when the last batch of a file was written and not synced. What is written next goes to
+// another file, and its sync does not help.
+func TestTheEndOfAFullFileIsMadeDurable(t *testing.T) {
+	for seed := range uint64(10) {
+		fs := vfs.NewCrash()
+		opts := small(fs)
+		opts.FileSize, opts.idle = 32<<10, time.Hour
+		j, _ := open(t, opts, 1)
+		var want []string
+		for j.left > 2*vfs.Align {
+			want = append(want, payload(len(want), 100))
+			put(t, j, want[len(want)-1])
+		}
+		fs.Inject(func(op vfs.Op) error {
+			if op.Kind == vfs.OpSync {
+				return vfs.ErrCut // it ends before
+			}
+			return nil
+		})
+		want = append(want, payload(len(want), vfs.Align))
+		_, err := j.Append([]byte(want[len(want)-1]), nil)
+		must(t, err)
+		<-j.Failed()
+		_ = j.Close()
+		fs.Kill()
+		opts = small(fs)
+		opts.FileSize, opts.idle = 32<<10, time.Hour
+		j, got := open(t, opts, 1)
+		if !slices.Equal(got, want) || j.left > 0 {
+			t.Fatalf("found %d of %d records, %d bytes left", len(got), len(want), j.left)
+		}
+		put(t, j, "next")
+		opts.FS = fs.Crash(rand.New(rand.NewPCG(seed, 1)))
+		_, got = open(t, opts, 1)
+		if !slices.Equal(got, append(want, "next")) {
+			t.Fatalf("after a power cut, seed %d: found %d of %d records", seed, len(got), len(want)+1)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package segment
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/edgefs/edgefs/chunk"
+)
+
+// hooked tells of each Put of tree nodes and roots.
+type hooked struct {
+	mapStore
+	put func()
+}
+
+type hookedStore struct {
+	mapStore
+	put func()
+}
+
+func (h *hooked) Open(_ chunk.Domain, c chunk.Class) chunk.Store {
+	if c != chunk.Meta {
+		return h.mapStore
+	}
+	return hookedStore{h.mapStore, func() { h.put() }}
+}
+
+func (h hookedStore) Put(ctx context.Context, cs []chunk.Chunk) error {
+	h.put()
+	return h.mapStore.Put(ctx, cs)
+}
+
+// hook makes a site whose writes of nodes call put.
+func (s *site) hook(put func()) *hooked {
+	h := &hooked{s.cfg.Chunks.(mapStore), put}
+	s.w.t.Helper()
+	if err := s.Close(s.w.ctx); err != nil {
+		s.w.t.Fatal(err)
+	}
+	s.cfg.Chunks = h
+	s.open()
+	s.cfg.Chunks = h.mapStore // the peers read from it
+	return h
+}
+
+// verify holds all sites against the oracle, now and after a restart, and compares their roots when all is exchanged.
+func (w *world) verify() {
+	w.t.Helper()
+	m := &sim{world: w, oracle: newOracle(), learnt: map[string]uint64{}}
+	for _, s := range w.sites {
+		m.learnt[s.Name()] = s.log.First()
+	}
+	for _, s := range w.sites {
+		if err := m.check(s); err != nil {
+			w.t.Fatal(err)
+		}
+		s.restart()
+		if err := m.check(s); err != nil {
+			w.t.Fatalf("after a restart: %v", err)
+		}
+	}
+	w.settle()
+	for id := range w.sites[0].LinkedBuckets() {
+		roots := w.roots(id)
+		for _, r := range roots {
+			if r != roots[0] {
+				w.t.Errorf("bucket %v has roots %v", id, roots)
+			}
+		}
+	}
+}
+
+func TestWhatIsWrittenDuringAFoldStays(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	a := w.site("a")
+	n := 0
+	a.hook(func() {
+		if n++; n < 10 {
+			a.put("photos", fmt.Sprint("k", n%3), fmt.Sprint("during ", n))
+		}
+	})
+	bucket, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		a.put("photos", fmt.Sprint("k", i), "before")
+		if _, err := bucket.Fold(w.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n < 5 {
+		t.Fatalf("%d writes during folds", n)
+	}
+	w.verify()
+}
+
+func TestWhatIsWrittenDuringASyncStays(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	a, b := w.site("a"), w.site("b")
+	bucket, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		a.put("photos", fmt.Sprint("k", i), "from a")
+	}
+	w.settle()
+	n := 0
+	b.hook(func() {
+		if n++; n < 10 {
+			b.put("photos", fmt.Sprint("k", n%7), fmt.Sprint("during ", n))
+		}
+	})
+	for i := range 4 {
+		a.put("photos", fmt.Sprint("k", i), fmt.Sprint("from a ", i))
+		b.put("photos", fmt.Sprint("k", i+2), "from b")
+		if err := w.sync(b, a, bucket.ID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n < 5 {
+		t.Fatalf("%d writes during syncs", n)
+	}
+	w.verify()
+}
+
+func TestAFoldOfAnotherBaseIsRefused(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	a := w.site("a")
+	bucket, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := foldItem{bucket: bucket.id, prev: bucket.base.at, covers: a.pos, root: bucket.base.root.appendTo(nil)}
+	a.put("photos", "k", "v")
+	if _, err := bucket.Fold(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.commit(&entry{folds: []foldItem{empty}}); err != nil {
+		t.Fatal(err)
+	}
+	if s := bucket.Stats(); s.Objects != 1 {
+		t.Errorf("a fold that was made of an earlier base counts: %+v", s)
+	}
+	w.verify()
+}
+
+// TestAFoldCoversAnEntryWhollyOrNot folds while entries of many records are applied.
+func TestAFoldCoversAnEntryWhollyOrNot(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	a, b := w.site("a"), w.site("b")
+	bucket, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	mine, err := b.BucketByID(bucket.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 5 {
+		for i := range 150 {
+			a.put("photos", fmt.Sprintf("%d/%03d", round, i), strings.Repeat("x", i))
+		}
+		var folding sync.WaitGroup
+		done := make(chan bool)
+		folding.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := mine.Fold(w.ctx); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		err := w.pull(b, a)
+		close(done)
+		folding.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.verify()
+}

@@ -1,0 +1,145 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/edgefs/edgefs/internal/vfs"
+)
+
+// onSlowDisk opens a segment on a disk that can be made slow.
+func onSlowDisk(t *testing.T) (*Segment, *slowDisk) {
+	t.Helper()
+	d := &slowDisk{FS: vfs.NewCrash(), outcome: make(chan error)}
+	d.left.Store(1 << 60)
+	s, err := Open(context.Background(), Config{FS: d, Dir: "/a", ID: 1, Name: "a", Chunks: newMapStore(), LogFileSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, d
+}
+
+// until polls, for as long as somebody who is not kept from it would need to go on.
+func until(ok func() bool) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 300 {
+		if ok() {
+			return
+		}
+		<-tick.C
+	}
+}
+
+func TestABucketIsNotDeletedWhileItIsWritten(t *testing.T) {
+	s, d := onSlowDisk(t)
+	ctx := t.Context()
+	b, err := s.CreateBucket(ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.left.Store(0)
+	put, deleted := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := b.Put(ctx, "k", Attrs{}, Cond{}, strings.NewReader("v"))
+		put <- err
+	}()
+	d.outcome <- nil // of a mark or of the put, which is then on its way
+	go func() { deleted <- s.DeleteBucket(ctx, "photos") }()
+	until(func() bool {
+		if b.gate.TryRLock() {
+			b.gate.RUnlock()
+			return false
+		}
+		return true // the delete waits
+	})
+	d.left.Store(1 << 60)
+	close(d.outcome)
+	if err := <-put; err != nil {
+		t.Errorf("put: %v", err)
+	}
+	if err := <-deleted; !errors.Is(err, ErrBucketNotEmpty) {
+		t.Errorf("delete: %v", err)
+	}
+	if _, err := s.Bucket("photos"); err != nil {
+		t.Errorf("the bucket with an acknowledged write: %v", err)
+	}
+}
+
+func TestOneOfManyMakesABucket(t *testing.T) {
+	s, d := onSlowDisk(t)
+	ctx := t.Context()
+	d.left.Store(0)
+	var all, started sync.WaitGroup
+	made := make(chan bool, 20)
+	for range cap(made) {
+		started.Add(1)
+		all.Go(func() {
+			started.Done()
+			_, err := s.CreateBucket(ctx, "photos", BucketOptions{})
+			if err != nil && !errors.Is(err, ErrBucketExists) {
+				t.Error(err)
+			}
+			made <- err == nil
+		})
+	}
+	started.Wait()
+	until(func() bool { return false }) // they look at what is there before the first is done
+	d.left.Store(1 << 60)
+	close(d.outcome)
+	all.Wait()
+	n := 0
+	for range cap(made) {
+		if <-made {
+			n++
+		}
+	}
+	if n != 1 || len(s.Buckets()) != 1 {
+		t.Errorf("%d made the bucket, there are %d", n, len(s.Buckets()))
+	}
+}
+
+func TestAnUploadIsCompletedInOneEntry(t *testing.T) {
+	w := newWorld(t, "a")
+	a := w.site("a")
+	b, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := b.CreateUpload(w.ctx, "k", Attrs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := b.PartWriter(w.ctx, "k", u.ID, 1, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := part.ReadFrom(strings.NewReader("content")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := part.CommitPart(w.ctx, Attrs{ETag: "e"}); err != nil {
+		t.Fatal(err)
+	}
+	end := a.LogEnd()
+	if _, err := b.CompleteUpload(w.ctx, "k", u.ID, []PartRef{{1, "e"}}, Completion{ETag: "w"}, Cond{}); err != nil {
+		t.Fatal(err)
+	}
+	if a.LogEnd() != end+1 {
+		t.Errorf("it took %d entries: a crash between them leaves half of it", a.LogEnd()-end)
+	}
+	if got, err := a.read(b, "k", VersionRef{}); got != "content" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := b.Upload(w.ctx, "k", u.ID); !errors.Is(err, ErrNoSuchUpload) {
+		t.Errorf("the upload: %v", err)
+	}
+}
