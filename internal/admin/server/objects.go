@@ -214,7 +214,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	if param(r, "version") == "" {
 		d, err = b.Delete(r.Context(), key, segment.Cond{})
 	} else {
-		d, err = b.Remove(r.Context(), key, v)
+		d, err = b.Remove(r.Context(), key, v, segment.Cond{})
 	}
 	if err != nil {
 		return err
