@@ -40,6 +40,7 @@ type Bucket struct {
 	stats    counters
 	last     uint64 // log position of the last entry that touched the bucket
 	cost     int64  // bytes of memory in overlay and tail, about
+	broken   error  // why entries can no longer be applied; what is here is then not to be believed
 }
 
 type tailRecord struct {
@@ -142,6 +143,23 @@ func (v keyView) version(ctx context.Context, key string, id VersionID) (*Versio
 		return d.now, nil
 	}
 	return v.base.version(ctx, key, id)
+}
+
+// Err is why the bucket cannot be read or written: a part of its trees is damaged and could not be read when it was needed. Other buckets go
+// on; this one's records stay in the log, and a start tries again. It is ErrUnavailable.
+func (b *Bucket) Err() error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.broken
+}
+
+// breakOff makes the bucket unavailable. The caller holds mu.
+func (b *Bucket) breakOff(pos uint64, err error) error {
+	if b.broken == nil {
+		b.broken = fmt.Errorf("bucket %v stops at log position %d: %w: %w", b.id, pos, ErrUnavailable, err)
+		b.s.cfg.Logger.Error("a bucket is unavailable", "bucket", b.id, "error", b.broken)
+	}
+	return b.broken
 }
 
 // ID names the bucket for ever.

@@ -3,6 +3,8 @@ package segment
 import (
 	"errors"
 	"fmt"
+
+	"github.com/edgefs/edgefs/chunk"
 )
 
 // The errors of the package, to be tested with errors.Is. Those of package chunk (ErrFull, ErrUnavailable, ErrCorrupt) pass through.
@@ -34,6 +36,13 @@ var (
 	ErrForeign = errors.New("unknown format")
 	// ErrDamaged says that the segment's own state cannot be read as it was written.
 	ErrDamaged = errors.New("state damaged")
+)
+
+// The errors of chunks, for those who stand on segments and know nothing of chunks.
+var (
+	ErrFull             = chunk.ErrFull        // no space left
+	ErrChunkUnavailable = chunk.ErrUnavailable // payload is elsewhere, and nobody who has it can be asked
+	ErrCorrupt          = chunk.ErrCorrupt
 )
 
 // MarkerError says that the version asked for is a delete marker. It is ErrNoSuchKey.

@@ -222,6 +222,9 @@ func (s *Segment) admitItem(ctx context.Context, e *entry, seen map[BucketID]Vec
 	if !b.Linked() {
 		return false, fmt.Errorf("bucket %v: %w", item.Bucket, ErrRefused)
 	}
+	if err := b.Err(); err != nil {
+		return false, err
+	}
 	c, ok := seen[b.id]
 	if !ok {
 		c = b.Seen().Clone()
@@ -237,6 +240,9 @@ func (s *Segment) admitItem(ctx context.Context, e *entry, seen map[BucketID]Vec
 	}
 	if c.Has(r.Dot) {
 		return true, nil
+	}
+	if err := r.check(); err != nil {
+		return false, err
 	}
 	if r.HLC > s.clock.bound() {
 		return false, fmt.Errorf("record %v of %v: %w", r.Dot, r.Time(), ErrClockAhead)

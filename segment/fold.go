@@ -44,6 +44,9 @@ func (b *Bucket) seal() sealed {
 
 // foldLocked folds until all that was applied when it began is in the base. The caller holds the bucket's fold lock.
 func (b *Bucket) foldLocked(ctx context.Context) (*base, error) {
+	if err := b.Err(); err != nil {
+		return nil, err
+	}
 	s := b.seal()
 	if s.overlay.Len() == 0 && s.root.seen.Equal(s.base.seen) && s.root.settings == s.base.root.settings {
 		return s.base, nil
@@ -231,10 +234,12 @@ func (b *Bucket) mergeEdits(ctx context.Context, a *base, seen Vector, theirs tr
 				return
 			}
 			key, id, err := parseHistoryKey(c.Key)
-			if err == nil && id.HLC > bound {
+			if err == nil && c.A == nil && id.HLC > bound { // what comes in; what is here was believed before
 				err = fmt.Errorf("version of %q at %v: %w", key, id.Time(), ErrClockAhead)
 			}
-			*newest = max(*newest, id.HLC)
+			if c.B != nil {
+				*newest = max(*newest, id.HLC)
+			}
 			var mine, other *Version
 			if err == nil && c.A != nil {
 				mine, err = a.decodeVersion(key, id, c.A)

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -15,12 +16,15 @@ type keeper struct {
 	since    int64 // log bytes since the last state
 	total    int64 // log bytes since the start
 	marks    []logMark
-	need     []uint64      // first log position that each kept state needs, the older first
+	need     []stateNeed   // of each kept state, the older first
 	room     chan struct{} // closed when pressure falls
 	trouble  error         // why the last fold failed
 }
 
 const markEvery = 256 << 10
+
+// stateNeed is the first log position that a state needs.
+type stateNeed struct{ state, from uint64 }
 
 // logMark says how many log bytes lie before a position.
 type logMark struct {
@@ -45,10 +49,13 @@ func (k *keeper) grown(e *entry, n int64, pos uint64) {
 }
 
 // cutPoint is the log position before which nothing is needed: by states that are kept, nor by links that are at most keep bytes behind.
-func (k *keeper) cutPoint(need uint64, keep int64) uint64 {
+func (k *keeper) cutPoint(st *state, keep int64) uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.need = append(k.need, need)
+	if n := len(k.need); n > 0 && k.need[n-1].state == st.pos { // it took the place of that one
+		k.need = k.need[:n-1]
+	}
+	k.need = append(k.need, stateNeed{st.pos, st.need()})
 	if len(k.need) < statesKept {
 		return 0
 	}
@@ -60,7 +67,7 @@ func (k *keeper) cutPoint(need uint64, keep int64) uint64 {
 		}
 	}
 	k.marks = k.marks[last:]
-	return min(cut, k.need[0])
+	return min(cut, k.need[0].from)
 }
 
 // nudge wakes the housekeeping when something is due.
@@ -77,12 +84,12 @@ func (s *Segment) nudge() {
 	}
 }
 
-// admit makes a writer wait while the memory of unfolded records is at its limit.
+// admit makes a writer wait while the memory of unfolded records, or of payload that only the log has, is at its limit.
 func (s *Segment) admit(ctx context.Context) error {
 	k := &s.keeper
 	for {
 		k.mu.Lock()
-		over, room, trouble := k.pressure > s.cfg.OverlayBytes, k.room, k.trouble
+		over, room, trouble := k.pressure > s.cfg.OverlayBytes || s.cfg.Chunks.Held() > s.cfg.StageBytes, k.room, k.trouble
 		k.mu.Unlock()
 		if !over {
 			return nil
@@ -144,6 +151,7 @@ func (s *Segment) keep(ctx context.Context) error {
 			s.relieved(err)
 			return err
 		}
+		s.relieved(nil)
 	}
 	k := &s.keeper
 	k.mu.Lock()
@@ -154,10 +162,10 @@ func (s *Segment) keep(ctx context.Context) error {
 	}
 	err := s.foldWorth(ctx, checkpoint)
 	s.relieved(err)
-	if err != nil || !checkpoint {
-		return err
+	if checkpoint { // also when a bucket could not be folded: its records stay in the log
+		err = errors.Join(err, s.checkpoint(ctx))
 	}
-	return s.checkpoint(ctx)
+	return err
 }
 
 // foldWorth folds the buckets that hold most of the memory, or all.
@@ -171,14 +179,14 @@ func (s *Segment) foldWorth(ctx context.Context, all bool) error {
 		b.mu.RUnlock()
 		most = max(most, cost[i])
 	}
+	var failed error
 	for i, b := range buckets {
 		if all || cost[i] >= most/4 {
-			if _, err := b.Fold(ctx); err != nil {
-				return err
-			}
+			_, err := b.Fold(ctx)
+			failed = errors.Join(failed, err)
 		}
 	}
-	return nil
+	return failed
 }
 
 // checkpoint writes the state and cuts the log before what the states that are kept, and links, still need. Payload that only the log
@@ -194,7 +202,7 @@ func (s *Segment) checkpoint(ctx context.Context) error {
 	s.keeper.mu.Lock()
 	s.keeper.since = 0
 	s.keeper.mu.Unlock()
-	if cut := s.keeper.cutPoint(st.need(), s.cfg.LogKeep); cut > s.log.First() {
+	if cut := s.keeper.cutPoint(st, s.cfg.LogKeep); cut > s.log.First() {
 		return s.log.Cut(cut)
 	}
 	return nil

@@ -42,6 +42,9 @@ type ListPage struct {
 // List is the current content of a bucket at one moment, a page of it. It costs what the page holds, not what the bucket holds.
 func (b *Bucket) List(ctx context.Context, o ListOptions) (ListPage, error) {
 	var page ListPage
+	if err := b.Err(); err != nil {
+		return page, err
+	}
 	w := b.snapshot().heads(ctx)
 	from, ok := startAfter(o.Prefix, o.Delimiter, o.After)
 	for ok {
@@ -201,6 +204,10 @@ func (w *headWalk) look() {
 // eachCurrent are the keys with content, from a key on, at one moment.
 func (b *Bucket) eachCurrent(ctx context.Context, from string) iter.Seq2[*Version, error] {
 	return func(yield func(*Version, error) bool) {
+		if err := b.Err(); err != nil {
+			yield(nil, err)
+			return
+		}
 		w := b.snapshot().heads(ctx)
 		for {
 			h, key, err := w.from(ctx, from)
@@ -228,8 +235,8 @@ type Conflict struct {
 
 // Conflicts are keys in conflict after a key, at most limit.
 func (b *Bucket) Conflicts(ctx context.Context, after string, limit int) ([]Conflict, error) {
-	if b.Stats().Conflicts == 0 {
-		return nil, nil
+	if err := b.Err(); err != nil || b.Stats().Conflicts == 0 {
+		return nil, err
 	}
 	var out []Conflict
 	w := b.snapshot().heads(ctx)
@@ -253,6 +260,10 @@ func (b *Bucket) Conflicts(ctx context.Context, after string, limit int) ([]Conf
 // eachVersion are all versions, in key order and newest first, from a key, and there from a version, on.
 func (b *Bucket) eachVersion(ctx context.Context, from string, at *VersionID) iter.Seq2[*Version, error] {
 	return func(yield func(*Version, error) bool) {
+		if err := b.Err(); err != nil {
+			yield(nil, err)
+			return
+		}
 		s := b.snapshot()
 		over := s.overlay.Iter()
 		overOK := over.Seek(from)

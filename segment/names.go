@@ -143,9 +143,9 @@ func (s *Segment) addSystemBuckets() {
 func (b *Bucket) Linked() bool { return b.id != localBucket }
 
 // written takes in what a record did to the documents.
-func (n *names) written(s *Segment, bucket BucketID, r *record) error {
+func (n *names) written(s *Segment, bucket BucketID, r *record) {
 	if bucket != FederationBucket {
-		return nil
+		return
 	}
 	b := s.buckets[FederationBucket]
 	for i := range r.effects {
@@ -155,11 +155,8 @@ func (n *names) written(s *Segment, bucket BucketID, r *record) error {
 		if !ok {
 			continue
 		}
-		if err := n.take(s, r.effects[i].key, o.head.content()); err != nil {
-			return err
-		}
+		n.take(s, r.effects[i].key, o.head.content())
 	}
-	return nil
 }
 
 // merged reads all documents anew after a sync.
@@ -176,16 +173,22 @@ func (n *names) load(ctx context.Context, s *Segment) error {
 		if err != nil {
 			return fmt.Errorf("read the federation's documents: %w", err)
 		}
-		if err := n.take(s, v.Key, v); err != nil {
-			return err
-		}
+		n.take(s, v.Key, v)
 	}
 	return nil
 }
 
-func (n *names) take(s *Segment, key string, v *Version) error {
+// take takes one document in. What this build cannot read, because a later one wrote it or it is no document at all, is told and left
+// alone: the state is right without it, only a bucket is not known here.
+func (n *names) take(s *Segment, key string, v *Version) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if err := n.takeLocked(s, key, v); err != nil {
+		s.cfg.Logger.Error("a document of the federation cannot be read; it is left out here", "key", key, "error", err)
+	}
+}
+
+func (n *names) takeLocked(s *Segment, key string, v *Version) error {
 	kind, rest, _ := strings.Cut(key, "/")
 	switch kind + "/" {
 	case docBucket:
@@ -193,8 +196,11 @@ func (n *names) take(s *Segment, key string, v *Version) error {
 			return nil
 		}
 		doc, err := parseBucketDoc(v.Data)
-		if err != nil || doc.id.String() != rest {
-			return fmt.Errorf("document %q: %w", key, cmp.Or(err, ErrForeign))
+		switch {
+		case err != nil:
+			return err
+		case doc.id.String() != rest || doc.id == localBucket || doc.id == FederationBucket || !validBucketName(doc.name):
+			return fmt.Errorf("bucket %v, %q: %w", doc.id, doc.name, ErrForeign)
 		}
 		n.docs[doc.id] = doc
 		s.addBucket(doc)
@@ -404,7 +410,7 @@ func (s *Segment) CreateBucket(ctx context.Context, name string, o BucketOptions
 	return s.bucket(doc.id), nil
 }
 
-// DeleteBucket removes an empty bucket, at every segment. A write that this segment had not seen survives, and the bucket with it.
+// DeleteBucket removes an empty bucket, at every segment, and the uploads to it that are in progress here. A write that this segment had not seen survives, and the bucket with it.
 func (s *Segment) DeleteBucket(ctx context.Context, name string) error {
 	b, err := s.Bucket(name)
 	if err != nil {
@@ -415,15 +421,11 @@ func (s *Segment) DeleteBucket(ctx context.Context, name string) error {
 	if !b.empty() {
 		return fmt.Errorf("bucket %q: %w", name, ErrBucketNotEmpty)
 	}
-	uploads, err := b.anyUpload(ctx)
-	if err != nil {
-		return err
-	}
-	if uploads {
-		return fmt.Errorf("bucket %q has uploads in progress: %w", name, ErrBucketNotEmpty)
-	}
 	if err := s.putDoc(ctx, docDeleted+b.id.String(), nil); err != nil {
 		return fmt.Errorf("delete bucket %q: %w", name, err)
+	}
+	if err := b.abortUploads(ctx); err != nil {
+		return fmt.Errorf("delete the uploads of bucket %q: %w", name, err)
 	}
 	return nil
 }

@@ -60,6 +60,9 @@ func (v keyView) resolve(ctx context.Context, key string, ref VersionRef) (*Vers
 
 // Stat is a version's record. A delete marker is a [MarkerError], which is ErrNoSuchKey.
 func (b *Bucket) Stat(ctx context.Context, key string, ref VersionRef) (Version, error) {
+	if err := b.Err(); err != nil {
+		return Version{}, err
+	}
 	if b.gone() {
 		return Version{}, fmt.Errorf("bucket %q: %w", b.doc.Load().name, ErrNoSuchBucket)
 	}

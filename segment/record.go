@@ -63,6 +63,24 @@ func (r *record) appendTo(b []byte) []byte {
 	return append(b, r.unknown...)
 }
 
+const (
+	maxFederatedKey  = 4000    // of any bucket, in bytes: the trees' keys have a bound
+	maxFederatedSize = 1 << 46 // of an object, in bytes
+)
+
+// check refuses what no segment writes, before it is in the log.
+func (r *record) check() error {
+	for _, e := range r.effects {
+		switch {
+		case e.key == "" || len(e.key) > maxFederatedKey:
+			return fmt.Errorf("record %v: a key of %d bytes: %w", r.Dot, len(e.key), ErrRefused)
+		case e.hold != nil && (e.hold.Size() > maxFederatedSize || e.hold.Dot.N == 0):
+			return fmt.Errorf("record %v: %d bytes of %q: %w", r.Dot, e.hold.Size(), e.key, ErrRefused)
+		}
+	}
+	return nil
+}
+
 func (r *record) appendEffect(b []byte, e *effect) []byte {
 	switch {
 	case e.hold == nil:

@@ -254,6 +254,11 @@ func (s *Segment) await(p *pending) error {
 	case <-p.done:
 		return p.err
 	case <-s.failure.ch:
+	}
+	select {
+	case <-p.done: // both: it was applied before
+		return p.err
+	default:
 		return s.failure.get()
 	}
 }
@@ -270,6 +275,9 @@ func (s *Segment) committed(records []journal.Record) {
 		if err := s.applyEntry(context.Background(), r.Pos, p.entry); err != nil {
 			s.fail(fmt.Errorf("log position %d: %w", r.Pos, err))
 			return
+		}
+		for i := range p.entry.writes {
+			p.err = errors.Join(p.err, s.bucket(p.entry.writes[i].bucket).Err())
 		}
 		s.keeper.grown(p.entry, int64(p.size), r.Pos)
 		close(p.done)
@@ -321,10 +329,23 @@ func (s *Segment) onBucket(id BucketID, pos uint64, apply func(*Bucket) error) e
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if pos <= b.base.at {
+	if pos <= b.base.at || b.broken != nil {
 		return nil
 	}
-	return apply(b)
+	if err := apply(b); err != nil {
+		return s.contain(b, pos, err)
+	}
+	return nil
+}
+
+// contain keeps what went wrong in one bucket to that bucket. Without the federation's or the segment's own there is no segment. The caller
+// holds the bucket's mu.
+func (s *Segment) contain(b *Bucket, pos uint64, err error) error {
+	err = b.breakOff(pos, err)
+	if b.id == FederationBucket || b.id == localBucket {
+		return err
+	}
+	return nil
 }
 
 func (s *Segment) applyWrite(ctx context.Context, pos uint64, w *write) error {
@@ -338,18 +359,19 @@ func (s *Segment) applyWrite(ctx context.Context, pos uint64, w *write) error {
 	}
 	s.clock.observe(w.record.HLC)
 	b.mu.Lock()
-	covered := pos <= b.base.covers
+	skip := pos <= b.base.covers || b.broken != nil
 	var err error
-	if !covered {
-		err = b.apply(ctx, pos, w.record, w.hint, len(w.raw))
+	if !skip {
+		if err = b.apply(ctx, pos, w.record, w.hint, len(w.raw)); err != nil {
+			err = s.contain(b, pos, err)
+		}
 	}
+	skip = skip || b.broken != nil
 	b.mu.Unlock()
-	if err != nil || covered {
+	if err != nil || skip {
 		return err
 	}
-	if err := s.names.written(s, w.bucket, w.record); err != nil {
-		return err
-	}
+	s.names.written(s, w.bucket, w.record)
 	s.news.tell(w, w.record.Dot.Segment == s.cfg.ID)
 	return nil
 }

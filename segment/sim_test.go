@@ -174,7 +174,7 @@ func (m *sim) write(s *site) error {
 		if v == nil {
 			return nil
 		}
-		_, err := b.Remove(m.ctx, key, VersionRef{ID: v.VersionID})
+		_, err := b.Remove(m.ctx, key, VersionRef{ID: v.VersionID}, Cond{})
 		return err
 	case n < 18:
 		m.step = "settings"

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -132,11 +133,11 @@ func (s *Segment) capture() *state {
 		st.cursors = append(st.cursors, cursorItem{peer, c})
 	}
 	s.mu.RUnlock()
-	slices.SortFunc(st.cursors, func(a, b cursorItem) int { return int(min(1, max(-1, int64(a.peer)-int64(b.peer)))) })
+	slices.SortFunc(st.cursors, func(a, b cursorItem) int { return cmp.Compare(a.peer, b.peer) })
 	for _, b := range s.allBuckets() {
 		b.mu.RLock()
 		f := foldItem{b.id, b.base.at, b.base.covers, b.base.bytes, b.base.stats}
-		st.buckets = append(st.buckets, bucketState{f, b.doc.Load(), len(b.tail) == 0})
+		st.buckets = append(st.buckets, bucketState{f, b.doc.Load(), len(b.tail) == 0 && b.broken == nil})
 		b.mu.RUnlock()
 	}
 	return st

@@ -186,7 +186,7 @@ func (s *story) act(a *site, verb string, args []string) error {
 	case "delete":
 		_, err = b.Delete(s.ctx, key, Cond{})
 	case "remove":
-		_, err = b.Remove(s.ctx, key, s.version(a, b, key, args[1]))
+		_, err = b.Remove(s.ctx, key, s.version(a, b, key, args[1]), Cond{})
 	case "get":
 		ref := VersionRef{}
 		if len(args) > 1 {

@@ -74,8 +74,11 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, a Attrs) (Upload,
 
 // Upload finds an upload, or fails with ErrNoSuchUpload.
 func (b *Bucket) Upload(ctx context.Context, key, id string) (Upload, error) {
+	if strings.Contains(key, "\x00") || strings.Contains(id, "\x00") { // it would be a part's name
+		return Upload{}, fmt.Errorf("%q, upload %q: %w", key, id, ErrNoSuchUpload)
+	}
 	v, err := b.s.buckets[localBucket].Stat(ctx, b.uploadPrefix(key)+id, VersionRef{})
-	if isMissing(err) || strings.Contains(id, "\x00") {
+	if isMissing(err) {
 		return Upload{}, fmt.Errorf("%q, upload %q: %w", key, id, ErrNoSuchUpload)
 	}
 	return Upload{id, key, v.Modified(), v.Attrs}, err
@@ -251,9 +254,19 @@ func (b *Bucket) Uploads(ctx context.Context, o UploadsOptions) (UploadsPage, er
 	return page, nil
 }
 
-func (b *Bucket) anyUpload(ctx context.Context) (bool, error) {
-	page, err := b.Uploads(ctx, UploadsOptions{Limit: 1})
-	return len(page.Entries) > 0, err
+// abortUploads ends all uploads to the bucket.
+func (b *Bucket) abortUploads(ctx context.Context) error {
+	for {
+		page, err := b.Uploads(ctx, UploadsOptions{Limit: 1000})
+		if err != nil || len(page.Entries) == 0 {
+			return err
+		}
+		for _, e := range page.Entries {
+			if err := b.AbortUpload(ctx, e.Upload.Key, e.Upload.ID); err != nil && !errors.Is(err, ErrNoSuchUpload) {
+				return err
+			}
+		}
+	}
 }
 
 // PartRef names a part as the client that completes an upload does.

@@ -36,6 +36,16 @@ func (c Cond) check(h head) error {
 	return nil
 }
 
+func (c Cond) any() bool { return c.Absent || c.Match != nil || c.Version != nil }
+
+// checkVersion judges the condition of a version, nil when it is not there, instead of the key's current one.
+func (c Cond) checkVersion(v *Version) error {
+	if v == nil {
+		return c.check(head{})
+	}
+	return c.check(head{versions: []*Version{v}, count: 1})
+}
+
 // plan is a record that has everything but its name and place.
 type plan struct {
 	b       *Bucket
@@ -122,7 +132,13 @@ func (b *Bucket) planned(ctx context.Context, key string, decide func(head, keyV
 
 // enter begins a write of a key; leave ends it, when it was applied.
 func (b *Bucket) enter(ctx context.Context, key string) (leave func(), err error) {
+	if err := checkKey(key); err != nil && b.id != localBucket { // whose keys hold a bucket's id and a key
+		return nil, err
+	}
 	if err := b.s.admit(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.Err(); err != nil {
 		return nil, err
 	}
 	b.gate.RLock()
@@ -216,8 +232,8 @@ func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error
 	return Deleted{}, nil
 }
 
-// Remove takes one version away for ever. A version that is not there is no error, as in S3.
-func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef) (Deleted, error) {
+// Remove takes one version away for ever. The condition is of that version. One that is not there is no error, as in S3, unless there is a condition.
+func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond) (Deleted, error) {
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Deleted{}, err
@@ -225,7 +241,11 @@ func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef) (Delete
 	defer leave()
 	var found *Version
 	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
-		if found, err = v.resolve(ctx, key, ref); err != nil {
+		found, err = v.resolve(ctx, key, ref)
+		if err == nil || c.any() && isMissing(err) {
+			err = c.checkVersion(found)
+		}
+		if err != nil {
 			return effect{}, err
 		}
 		e := effect{key: key}
@@ -235,7 +255,7 @@ func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef) (Delete
 		return e, nil
 	})
 	switch {
-	case err != nil && found == nil && isMissing(err):
+	case err != nil && found == nil && isMissing(err) && !c.any():
 		return Deleted{Version: ref.ID, Null: ref.Null}, nil
 	case err != nil:
 		return Deleted{}, fmt.Errorf("remove a version of %q: %w", key, err)

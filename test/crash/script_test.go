@@ -191,7 +191,7 @@ func removeVersion(bucket, key string, i int) step {
 			return err
 		}
 		v := page.Entries[i].Version
-		_, err = b.Remove(ctx, key, segment.VersionRef{ID: v.VersionID, Null: v.Null})
+		_, err = b.Remove(ctx, key, segment.VersionRef{ID: v.VersionID, Null: v.Null}, segment.Cond{})
 		return err
 	})
 }
