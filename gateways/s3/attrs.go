@@ -17,6 +17,7 @@ const (
 	// maxSystemMeta bounds the other stored headers.
 	maxSystemMeta = 8 << 10
 	metaPrefix    = "X-Amz-Meta-"
+	metaName      = "x-amz-meta-" // as it is stored, and answered
 
 	redirectHeader     = "X-Amz-Website-Redirect-Location"
 	redirectName       = "x-amz-website-redirect-location" // as it is stored

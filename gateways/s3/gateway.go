@@ -112,6 +112,7 @@ type call struct {
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	expectEmpty(w, r)
 	body := &clientBody{ReadCloser: r.Body, conn: http.NewResponseController(w), stall: g.stall}
 	if r.Body != http.NoBody {
 		r.Body = body
@@ -128,6 +129,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.report(s, err)
 	if aborted {
 		panic(http.ErrAbortHandler) // the connection breaks: a short body must not look like a whole one
+	}
+}
+
+// expectEmpty asks for an empty body, which a server need not. botocore expects it: if the answer comes at once it takes the status of the
+// connection's next answer for this one's, reads that answer's headers as a body, and waits a minute for the end of it.
+func expectEmpty(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 && r.ProtoAtLeast(1, 1) && r.Header.Get("Expect") != "" {
+		w.WriteHeader(http.StatusContinue)
 	}
 }
 

@@ -130,7 +130,11 @@ func (c *call) describe(v *segment.Version, versioned bool) {
 	}
 	h["Content-Type"] = []string{defaultType}
 	for name, value := range v.Attrs.Meta {
-		h.Set(name, value)
+		if strings.HasPrefix(name, metaName) {
+			h[name] = []string{value} // lower case, as at S3: to a client that keeps the case another would be another name
+		} else {
+			h.Set(name, value)
+		}
 	}
 	if n := len(v.Attrs.Tags); n > 0 {
 		h.Set("X-Amz-Tagging-Count", strconv.Itoa(n))
