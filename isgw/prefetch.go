@@ -136,16 +136,6 @@ func (p *prefetcher) news(told wire.Buckets) (wire.Buckets, <-chan struct{}) {
 	return out, p.changed
 }
 
-// heldHere is up to where all payload of a bucket is here.
-func (p *prefetcher) heldHere(id segment.BucketID) segment.Vector {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if h := p.buckets[id]; h != nil {
-		return h.held
-	}
-	return nil
-}
-
 // work takes one bucket after the other.
 func (p *prefetcher) work(ctx context.Context) {
 	for ctx.Err() == nil {

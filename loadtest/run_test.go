@@ -198,7 +198,7 @@ func TestRateIsKeptAndAStallIsChargedToEveryRequestDueInIt(t *testing.T) {
 			time.AfterFunc(stall, gate.Unlock)
 		})
 		gate.RLock()
-		gate.RUnlock()
+		defer gate.RUnlock()
 		return false
 	}
 	opts := options(t, loadtest.Put, 0)

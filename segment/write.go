@@ -278,12 +278,10 @@ func checkKey(key string) error {
 
 // Writer takes an object's bytes in bounded memory. Nothing is listed before it is committed. It is not safe for concurrent use.
 type Writer struct {
-	b      *Bucket
-	w      *dedup.Writer
-	size   int64
-	part   *partTarget
-	ended  bool
-	finish func()
+	b    *Bucket
+	w    *dedup.Writer
+	size int64
+	part *partTarget // where a part's bytes go
 }
 
 // Writer begins an object of size bytes, or of any size when size is negative. It must be committed or aborted.

@@ -86,12 +86,3 @@ func (h *handles) close() {
 		h.drop(h.recent.Back())
 	}
 }
-
-// forget drops the handle of a pack whose file is given up.
-func (h *handles) forget(generation uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if e := h.open[generation]; e != nil {
-		h.drop(e)
-	}
-}

@@ -19,6 +19,7 @@ import (
 func (a *app) serveCommand() *cobra.Command {
 	flags := config.Default()
 	var file string
+	var restored bool
 	c := &cobra.Command{
 		Use:   "serve DIR",
 		Short: "Run a segment",
@@ -39,10 +40,11 @@ The first SIGINT or SIGTERM lets requests in flight end (exit status 0), a secon
 			if err != nil {
 				return err
 			}
-			return a.serve(cmd.Context(), args[0], cfg)
+			return a.serve(cmd.Context(), args[0], cfg, restored)
 		},
 	}
 	c.Flags().StringVar(&file, "config", "", "configuration file")
+	c.Flags().BoolVar(&restored, "restored", false, "DIR was brought back from a backup or a snapshot: begin a new life, lest two writes get one name")
 	configFlags(c.Flags(), &flags)
 	return c
 }
@@ -98,7 +100,7 @@ func setAgain(to, from *pflag.Flag) error {
 	return to.Value.Set(from.Value.String())
 }
 
-func (a *app) serve(ctx context.Context, dir string, cfg config.Config) error {
+func (a *app) serve(ctx context.Context, dir string, cfg config.Config, restored bool) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(int64(cfg.Memory))
 	}
@@ -107,7 +109,7 @@ func (a *app) serve(ctx context.Context, dir string, cfg config.Config) error {
 		return err
 	}
 	return daemon.Run(ctx, daemon.Options{
-		Dir: dir, Config: cfg, Logger: log,
+		Dir: dir, Config: cfg, Logger: log, Restored: restored,
 		Started: func(e admin.Endpoints) {
 			if e.S3 != "" {
 				a.said("S3 is served at %s (edgefs env %s prints the keys)", e.S3, quoted(dir))

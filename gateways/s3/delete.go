@@ -83,8 +83,8 @@ func remove(ctx context.Context, b *segment.Bucket, key string, ref segment.Vers
 		}
 		return removal{true, versionText(d)}, nil
 	}
-	d, err := b.Remove(ctx, key, ref)
-	if errors.Is(err, segment.ErrNoSuchVersion) || errors.Is(err, segment.ErrNoSuchKey) {
+	d, err := b.Remove(ctx, key, ref, cond)
+	if len(cond.Match) == 0 && (errors.Is(err, segment.ErrNoSuchVersion) || errors.Is(err, segment.ErrNoSuchKey)) {
 		return removal{version: ref.String()}, nil
 	}
 	return removal{d.Marker, ref.String()}, err
@@ -104,6 +104,8 @@ type deleteRequest struct {
 		Key       string
 		VersionID *string `xml:"VersionId"`
 		ETag      string
+		// Conditions that are not supported, and must not be passed over.
+		Size, LastModifiedTime string
 	} `xml:"Object"`
 }
 
@@ -129,6 +131,10 @@ func (c *call) deleteObjects() error {
 			version = *o.VersionID
 		}
 		results[i] = deleteResult{key: o.Key, asked: version}
+		if o.Size != "" || o.LastModifiedTime != "" {
+			results[i].err = errNotImplemented.say("Size and LastModifiedTime are not supported: use ETag.")
+			continue
+		}
 		g.Go(func() error {
 			results[i].run(c.r.Context(), b, o.ETag)
 			return nil

@@ -92,6 +92,7 @@ var (
 	errPreconditionFailed   = code{"PreconditionFailed", http.StatusPreconditionFailed, "At least one of the pre-conditions you specified did not hold"}
 	errRequestTimeout       = code{"RequestTimeout", http.StatusBadRequest, "Your socket connection to the server was not read from or written to within the timeout period."}
 	errRequestTimeTooSkewed = code{"RequestTimeTooSkewed", http.StatusForbidden, "The difference between the request time and the server's time is too large."}
+	errStorageFull          = code{"InsufficientStorage", http.StatusInsufficientStorage, "There is no space left for this content."}
 	errServiceUnavailable   = code{"ServiceUnavailable", http.StatusServiceUnavailable, "Please reduce your request rate or try again later."}
 	errSHA256Mismatch       = code{"XAmzContentSHA256Mismatch", http.StatusBadRequest, "The provided 'x-amz-content-sha256' header does not match what was computed."}
 	errSignature            = code{"SignatureDoesNotMatch", http.StatusForbidden, "The request signature we calculated does not match the signature you provided. Check your key and signing method."}
@@ -153,6 +154,8 @@ func faultOf(err error) *fault {
 		return f
 	case errors.Is(err, context.Canceled):
 		return &fault{code: errClientGone, cause: err}
+	case errors.Is(err, segment.ErrFull):
+		return &fault{code: errStorageFull, cause: err}
 	case unavailable(err):
 		return (&fault{code: errServiceUnavailable, cause: err}).withHeader("Retry-After", retryAfter)
 	}
@@ -170,5 +173,5 @@ func unreadable(err error) error {
 
 // unavailable says whether an error may pass by itself, or when a peer or a copy comes back.
 func unavailable(err error) bool {
-	return errors.Is(err, segment.ErrUnavailable) || errors.Is(err, segment.ErrClosed) || errors.Is(err, context.DeadlineExceeded)
+	return errors.Is(err, segment.ErrUnavailable) || errors.Is(err, segment.ErrChunkUnavailable) || errors.Is(err, segment.ErrCorrupt) || errors.Is(err, segment.ErrClosed) || errors.Is(err, context.DeadlineExceeded)
 }

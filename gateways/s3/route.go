@@ -58,6 +58,9 @@ func newRoutes() routes {
 			"POST?select":     {"SelectObjectContent", unsupported("SelectObjectContent")},
 			"GET?torrent":     {"GetObjectTorrent", unsupported("GetObjectTorrent")},
 			"PUT?append":      {"AppendObject", unsupported("AppendObject")},
+			// What is not known would fall through to PutObject and bury what is there.
+			"PUT?renameObject": {"RenameObject", unsupported("RenameObject")},
+			"PUT?encryption":   {"UpdateObjectEncryption", unsupported("UpdateObjectEncryption")},
 		},
 		known: map[string]bool{},
 	}

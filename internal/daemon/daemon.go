@@ -27,6 +27,8 @@ type Options struct {
 	Config  config.Config // valid
 	Logger  *slog.Logger
 	Started func(admin.Endpoints) // called once, when all is served; may be nil
+	// Restored says that Dir was brought back from a backup: the segment begins a new life.
+	Restored bool
 }
 
 // Run serves a segment until the context ends, or the segment cannot go on, and then ends it in order. It returns nil when the context was
@@ -51,13 +53,14 @@ func Run(ctx context.Context, o Options) error {
 
 // Daemon is a segment that is being served.
 type Daemon struct {
-	cfg     config.Config
-	log     *slog.Logger
-	dir     *datadir.Dir
-	name    string
-	s3Key   datadir.S3Key
-	started time.Time
-	metrics *metrics
+	restored bool // the data was brought back from a backup
+	cfg      config.Config
+	log      *slog.Logger
+	dir      *datadir.Dir
+	name     string
+	s3Key    datadir.S3Key
+	started  time.Time
+	metrics  *metrics
 
 	ports   listeners
 	servers []*httpServer
@@ -80,7 +83,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d := &Daemon{
-		cfg: o.Config, log: o.Logger, dir: dir, started: time.Now(), metrics: newMetrics(),
+		cfg: o.Config, log: o.Logger, restored: o.Restored, dir: dir, started: time.Now(), metrics: newMetrics(),
 		s3: front{kind: "application/xml", wait: waitS3}, admin: front{kind: "application/json", wait: waitAdmin},
 		stopping: make(chan struct{}), broken: make(chan struct{}),
 	}

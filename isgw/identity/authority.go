@@ -156,6 +156,9 @@ func (a *Authority) check(r *wire.JoinRequest) (Member, *x509.CertificateRequest
 	if err := CheckName(m.Name); err != nil {
 		return m, nil, err
 	}
+	if m.Segment == a.id.Segment || m.Name == a.id.Name { // nobody becomes the founder
+		return m, nil, fmt.Errorf("%q: %w", m.Name, ErrTaken)
+	}
 	for _, o := range a.state.members {
 		if o != m && (o.Name == m.Name || o.Segment == m.Segment) || m.Segment == 0 {
 			return m, nil, fmt.Errorf("%q: %w", m.Name, ErrTaken)

@@ -155,8 +155,10 @@ func TestAbortEndsPendingCalls(t *testing.T) {
 		go func() { _, err := io.ReadAll(s); read <- err }()
 		go func() { _, err := io.ReadAll(there); read <- err }()
 		s.Abort()
-		if <-read == nil || <-read == nil {
-			t.Error("an aborted stream ended well")
+		for range 2 {
+			if <-read == nil {
+				t.Error("an aborted stream ended well")
+			}
 		}
 		there.Abort()
 	})

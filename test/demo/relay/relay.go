@@ -51,8 +51,8 @@ type Relay struct {
 
 type counter struct{ datagrams, bytes atomic.Uint64 }
 
-func (c *counter) add(n int) {
-	c.datagrams.Add(1)
+func (c *counter) add(datagrams, n int) {
+	c.datagrams.Add(uint64(datagrams))
 	c.bytes.Add(uint64(n))
 }
 
@@ -128,8 +128,9 @@ func (r *Relay) carryUp() {
 			continue
 		}
 		// An error tells that the target is not there now: a datagram is then lost, as on any network.
-		if _, err := back.Write(buf[:n]); err == nil {
-			r.up.add(n)
+		r.up.add(1, n) // first, so that who has the datagram finds it counted
+		if _, err := back.Write(buf[:n]); err != nil {
+			r.up.add(-1, -n)
 		}
 	}
 }
@@ -175,8 +176,9 @@ func (r *Relay) carryDown(c *net.UDPConn, caller netip.AddrPort) {
 			r.lost.Add(1)
 			continue
 		}
-		if _, err := r.front.WriteToUDPAddrPort(buf[:n], caller); err == nil {
-			r.down.add(n)
+		r.down.add(1, n)
+		if _, err := r.front.WriteToUDPAddrPort(buf[:n], caller); err != nil {
+			r.down.add(-1, -n)
 		}
 	}
 }
