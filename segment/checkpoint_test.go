@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/edgefs/edgefs/internal/vfs"
 )
 
 // unsettled is a store that cannot bring what is held to its place.
@@ -141,4 +144,57 @@ func TestALifeSurvivesARestart(t *testing.T) {
 		t.Errorf("a write of the name %v", v.Dot)
 	}
 	w.verify()
+}
+
+// TestADamagedStateIsMadeUpForByTheOneBefore damages the newest state, which was written twice at one position.
+func TestADamagedStateIsMadeUpForByTheOneBefore(t *testing.T) {
+	w := newWorld(t, "a")
+	a := w.site("a")
+	a.cfg.LogFileSize, a.cfg.LogKeep = 32<<10, 1
+	a.restart()
+	if _, err := a.CreateBucket(w.ctx, "photos", BucketOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 3 {
+		for i := range 40 {
+			a.put("photos", fmt.Sprintf("%d-%02d", round, i), strings.Repeat(fmt.Sprintf("%8d", 100*round+i), 2500))
+		}
+		if err := a.foldWorth(w.ctx, true); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := a.checkpoint(w.ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	first := a.log.First()
+	if first == 1 {
+		t.Fatal("nothing was cut")
+	}
+	files, err := a.stateFiles()
+	if err != nil || len(files) != statesKept {
+		t.Fatal(files, err)
+	}
+	old := a.Segment
+	fs := a.fs.Crash(rand.New(rand.NewPCG(1, 1)))
+	f, err := fs.Open(a.cfg.Dir+"/"+files[0], vfs.Write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("?"), 30); err != nil {
+		t.Fatal(err)
+	}
+	a.fs, a.cfg.FS = fs, fs
+	a.open()
+	if err := old.Close(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b, err := a.Bucket("photos")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := b.Stats(); s.Objects != 120 {
+		t.Errorf("%+v", s)
+	}
 }

@@ -53,7 +53,13 @@ func TestABucketIsNotDeletedWhileItIsWritten(t *testing.T) {
 		_, err := b.Put(ctx, "k", Attrs{}, Cond{}, strings.NewReader("v"))
 		put <- err
 	}()
-	d.outcome <- nil // of a mark or of the put, which is then on its way
+	until(func() bool { // the put is on its way, and waits for the disk
+		if b.gate.TryLock() {
+			b.gate.Unlock()
+			return false
+		}
+		return true
+	})
 	go func() { deleted <- s.DeleteBucket(ctx, "photos") }()
 	until(func() bool {
 		if b.gate.TryRLock() {
@@ -62,7 +68,6 @@ func TestABucketIsNotDeletedWhileItIsWritten(t *testing.T) {
 		}
 		return true // the delete waits
 	})
-	d.left.Store(1 << 60)
 	close(d.outcome)
 	if err := <-put; err != nil {
 		t.Errorf("put: %v", err)
@@ -72,6 +77,42 @@ func TestABucketIsNotDeletedWhileItIsWritten(t *testing.T) {
 	}
 	if _, err := s.Bucket("photos"); err != nil {
 		t.Errorf("the bucket with an acknowledged write: %v", err)
+	}
+}
+
+// TestAPeerIsToldOfWhatCanBeReadHere commits a write that is not applied yet.
+func TestAPeerIsToldOfWhatCanBeReadHere(t *testing.T) {
+	w := newWorld(t, "a")
+	a := w.site("a")
+	b, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pos := a.LogEnd()
+	a.applying.Lock()
+	put, fed := make(chan error, 1), make(chan []FeedItem, 1)
+	go func() {
+		_, err := b.Put(w.ctx, "k", Attrs{}, Cond{}, strings.NewReader("v"))
+		put <- err
+	}()
+	until(func() bool { return a.log.Last() >= pos })
+	go func() {
+		items, _, err := a.FeedFrom(w.ctx, pos, 1<<20)
+		if err != nil {
+			t.Error(err)
+		}
+		fed <- items
+	}()
+	until(func() bool { return len(fed) > 0 })
+	if len(fed) > 0 {
+		t.Error("a peer was told of a write that is not applied")
+	}
+	a.applying.Unlock()
+	if err := <-put; err != nil {
+		t.Error(err)
+	}
+	if items := <-fed; len(items) != 1 {
+		t.Errorf("%d items", len(items))
 	}
 }
 
