@@ -28,8 +28,8 @@ type S3 struct {
 	// CertFile and KeyFile are PEM files; given both, the gateway speaks HTTPS. Changed files are taken up without a restart.
 	CertFile string `json:"certFile,omitempty"`
 	KeyFile  string `json:"keyFile,omitempty"`
-	// Region is what clients sign for.
-	Region string `json:"region"`
+	// Region is what clients must sign for. Empty, any region will do, and they are told us-east-1.
+	Region string `json:"region,omitempty"`
 	// Domains are the names under which buckets answer as hosts: with "s3.example.com", bucket.s3.example.com is the bucket.
 	Domains []string `json:"domains,omitempty"`
 	// MaxConnections bounds the connections that are open at one time; further clients wait.
@@ -79,7 +79,7 @@ const Off = "off"
 // Default is a segment that only this machine can reach.
 func Default() Config {
 	return Config{
-		S3:            S3{Listen: "127.0.0.1:9000", Region: "us-east-1", MaxConnections: 1024},
+		S3:            S3{Listen: "127.0.0.1:9000", MaxConnections: 1024},
 		Admin:         Admin{Listen: Off},
 		Link:          Link{Listen: "127.0.0.1:9001"},
 		Metrics:       Metrics{Listen: "127.0.0.1:9002"},

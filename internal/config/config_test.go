@@ -62,7 +62,6 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"advertised off", "link:\n  advertise: [off]\n", "link.advertise"},
 		{"certificate alone", "s3:\n  certFile: a.pem\n", "s3.certFile, s3.keyFile: HTTPS needs both"},
 		{"admin key alone", "admin:\n  keyFile: a.pem\n", "admin.certFile, admin.keyFile"},
-		{"no region", "s3:\n  region: \"\"\n", "s3.region: must not be empty"},
 		{"no connections", "s3:\n  maxConnections: 0\n", "s3.maxConnections: 0: want a positive number"},
 		{"little memory", "memory: 1MiB\n", "memory: 1MiB is too little: the least is 128MiB"},
 		{"bad level", "log:\n  level: loud\n", `log.level: "loud"`},

@@ -41,9 +41,6 @@ func (c Config) Validate() error {
 	if (c.Admin.CertFile == "") != (c.Admin.KeyFile == "") {
 		fault("admin.certFile, admin.keyFile", "give both files, or neither for a certificate of the daemon's own")
 	}
-	if c.S3.Region == "" {
-		fault("s3.region", "must not be empty; us-east-1 suits every client")
-	}
 	if c.S3.MaxConnections < 1 {
 		fault("s3.maxConnections", "%d: want a positive number", c.S3.MaxConnections)
 	}

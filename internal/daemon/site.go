@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -21,6 +22,9 @@ import (
 	"github.com/edgefs/edgefs/isgw/identity"
 	"github.com/edgefs/edgefs/segment"
 )
+
+// anyRegion is what clients are told to sign for where any region will do: what suits every client.
+const anyRegion = "us-east-1"
 
 // dataName is the folder of the segment's data, in it one folder for each federation that the segment has been of.
 const dataName = "data"
@@ -127,7 +131,7 @@ func (d *Daemon) credential(accessKey string) (string, bool) {
 }
 
 func (d *Daemon) credentials() admin.Credentials {
-	c := admin.Credentials{AccessKey: d.s3Key.AccessKey, SecretKey: d.s3Key.SecretKey, Region: d.cfg.S3.Region}
+	c := admin.Credentials{AccessKey: d.s3Key.AccessKey, SecretKey: d.s3Key.SecretKey, Region: cmp.Or(d.cfg.S3.Region, anyRegion)}
 	if d.ports.s3 != nil {
 		c.Endpoint = d.s3Scheme() + "://" + reachable(d.ports.s3.Addr().String())
 	}

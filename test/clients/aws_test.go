@@ -69,6 +69,10 @@ func TestAWSCLIOperations(t *testing.T) {
 	a.json(t, "create-bucket", "--bucket", b)
 	t.Run("checksums", func(t *testing.T) { awsChecksums(t, a, b) })
 	t.Run("uploads by hand", func(t *testing.T) { awsUpload(t, a, b) })
+	t.Run("another region", func(t *testing.T) {
+		abroad := awsCLI{a.with("AWS_REGION=eu-west-1", "AWS_DEFAULT_REGION=eu-west-1"), a.endpoint}
+		has(t, abroad.at(t, "s3", "ls"), b)
+	})
 	t.Run("versions", func(t *testing.T) { awsVersions(t, a, b) })
 }
 
