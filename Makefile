@@ -110,11 +110,12 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 	done
 
 .PHONY: deps
-deps: ## Install the clients that the tests drive (Debian, as root; and npm)
+deps: ## Install the clients that the tests drive (Debian, as root; npm; the module of Go clients)
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
 	  awscli s3cmd rclone s3fs restic python3-boto3 fuse
-	@if [ -f test/clients/js/package-lock.json ]; then cd test/clients/js && npm ci --no-audit --no-fund; fi
+	cd test/clients/js && npm ci --no-audit --no-fund
+	cd test/clients/go && $(GO) build ./... && $(GO) test -run '^$$' ./...
 
 .PHONY: clean
 clean: ## Remove what was built
