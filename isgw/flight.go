@@ -229,6 +229,9 @@ func (l *Lazy) askAll(ctx context.Context, b *batch, left []*flight) ([]*flight,
 		l.counters.lost.Add(uint64(len(left)))
 		return left, errLost
 	}
+	if len(peers) == 0 && down == nil {
+		errs = append(errs, errors.New("no segment is linked"))
+	}
 	return left, errors.Join(append(errs, down, ctx.Err())...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"path"
 	"runtime"
 	"strings"
@@ -133,8 +134,8 @@ func TestNothingRunsAfterClose(t *testing.T) {
 	w := newWorld(t, nil, "a", "b", "c")
 	a, b := pair(t, w, fullBucket())
 	w.link("c", "a")
-	for range 50 {
-		a.put("bkt", text(5), text(1000))
+	for i := range 50 {
+		a.put("bkt", fmt.Sprint("k", i), text(1000))
 	}
 	go func() { _, _ = b.read("bkt", "x") }()
 	for _, s := range w.sites {

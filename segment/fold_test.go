@@ -3,7 +3,6 @@ package segment
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 
@@ -149,8 +148,8 @@ func TestAFoldOfAnotherBaseIsRefused(t *testing.T) {
 	w.verify()
 }
 
-// TestAFoldCoversAnEntryWhollyOrNot folds while entries of many records are applied.
-func TestAFoldCoversAnEntryWhollyOrNot(t *testing.T) {
+// TestAFoldBeginsBetweenEntries looks at what a fold would begin with while entries of many records are applied.
+func TestAFoldBeginsBetweenEntries(t *testing.T) {
 	w := newWorld(t, "a", "b")
 	a, b := w.site("a"), w.site("b")
 	bucket, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
@@ -162,28 +161,34 @@ func TestAFoldCoversAnEntryWhollyOrNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for round := range 5 {
-		for i := range 150 {
-			a.put("photos", fmt.Sprintf("%d/%03d", round, i), strings.Repeat("x", i))
+	const records = 500
+	for range 4 {
+		from := a.LogEnd()
+		for i := range records {
+			a.put("photos", fmt.Sprint("k", i), "x")
 		}
-		var folding sync.WaitGroup
+		items, next, err := a.FeedFrom(w.ctx, from, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
 		done := make(chan bool)
-		folding.Go(func() {
+		var looking sync.WaitGroup
+		looking.Go(func() {
 			for {
 				select {
 				case <-done:
 					return
 				default:
 				}
-				if _, err := mine.Fold(w.ctx); err != nil {
-					t.Error(err)
+				if n := mine.seal().root.seen[a.Origin()]; n%records != 0 {
+					t.Errorf("a fold begins with %d records of an entry of %d", n%records, records)
 					return
 				}
 			}
 		})
-		err := w.pull(b, a)
+		_, err = b.Receive(w.ctx, a.ID(), items, Cursor{1, next})
 		close(done)
-		folding.Wait()
+		looking.Wait()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -469,7 +470,10 @@ func (b *Bucket) Configure(ctx context.Context, change func(*Settings) error) er
 }
 
 func validBucketName(name string) bool {
-	if len(name) < 3 || len(name) > 63 || strings.Contains(name, "..") {
+	if len(name) < 3 || len(name) > 63 || strings.Contains(name, "..") || strings.HasPrefix(name, "xn--") {
+		return false
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
 		return false
 	}
 	alnum := func(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }

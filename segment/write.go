@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/dedup"
@@ -270,6 +271,8 @@ func checkKey(key string) error {
 	switch {
 	case key == "":
 		return fmt.Errorf("the key is empty: %w", ErrInvalidArgument)
+	case !utf8.ValidString(key):
+		return fmt.Errorf("the key is not UTF-8, which is all that S3 can list: %w", ErrInvalidArgument)
 	case len(key) > MaxKey:
 		return fmt.Errorf("the key has %d bytes, more than %d: %w", len(key), MaxKey, ErrInvalidArgument)
 	}

@@ -15,7 +15,8 @@ func (a *app) conflictsCommand() *cobra.Command {
 		Use:   "conflicts [BUCKET]",
 		Short: "List files that were written at two segments at once",
 		Long: `List files that were written at two segments at once, neither knowing of the other's write. Nothing is lost: a read answers the newer
-version, and the older one is kept. To settle a conflict read both, and put what is right, or remove the version that is not.`,
+version, and the older one is kept. To settle a conflict read both, put what is right if neither is, and remove the versions that are not
+by their version: a plain put never buries what its writer has not seen.`,
 		Example: `  edgefs conflicts
   edgefs conflicts photos --json
   edgefs cat --version VERSION photos/cat.jpg

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,8 +26,10 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/spf13/pflag"
 
 	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/internal/config"
 )
 
 // s3Client is a client of the segment in dir, with its keys.
@@ -415,5 +418,26 @@ func TestMetricsHealthAndReadiness(t *testing.T) {
 		if res.StatusCode != 200 || !bytes.Contains([]byte(body), []byte(want)) {
 			t.Errorf("%s: %d %.200s", path, res.StatusCode, body)
 		}
+	}
+}
+
+func TestWhatTheFileSaysCountsWhereNoFlagDoes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	text := "s3: {listen: \"127.0.0.1:1\", certFile: /c.pem, keyFile: /k.pem}\nlink: {advertise: [\"example.com:7777\"]}\nstorage: {device: /d}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := config.Default()
+	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	configFlags(set, &flags)
+	if err := set.Parse([]string{"--name", "flagged"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := configured(set, file, flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.S3.CertFile != "/c.pem" || got.S3.KeyFile != "/k.pem" || got.S3.Listen != "127.0.0.1:1" || got.Name != "flagged" || got.Storage.Device != "/d" || !slices.Equal(got.Link.Advertise, []string{"example.com:7777"}) {
+		t.Errorf("%+v", got)
 	}
 }

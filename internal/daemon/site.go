@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -56,6 +58,9 @@ func (d *Daemon) openSite(ctx context.Context, id *identity.Identity) (_ *site, 
 	if d.cfg.Storage.Device != "" {
 		device = filepath.Join(d.cfg.Storage.Device, federation)
 	}
+	if err := d.deviceIsThere(device, d.dir.Path(dataName, federation, "segment")); err != nil {
+		return nil, err
+	}
 	if s.store, err = openStore(ctx, device, d.cfg.Storage, d.log); err != nil {
 		return nil, err
 	}
@@ -90,6 +95,17 @@ func (d *Daemon) openSite(ctx context.Context, id *identity.Identity) (_ *site, 
 		Credentials: d.credentials(), Stopping: d.stopping, Logger: d.log,
 	})
 	return s, nil
+}
+
+// deviceIsThere refuses to begin an empty device for a segment that has data: it is elsewhere, or not mounted.
+func (d *Daemon) deviceIsThere(device, segment string) error {
+	if _, err := os.Stat(segment); err != nil {
+		return nil // a new one
+	}
+	if _, err := os.Stat(device); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the segment has data, but its device %s is not there: mount it, or say where it is by --device or storage.device", device)
+	}
+	return nil
 }
 
 // close ends from the top down what was opened.

@@ -95,7 +95,7 @@ func (c *check) version(ctx context.Context, b segment.BucketInfo, v segment.Ver
 	if err != nil {
 		return err
 	}
-	vc := versionCheck{check: c, object: object, here: true}
+	vc := versionCheck{check: c, object: object, here: true, own: v.Dot.Segment == c.Segment.ID()}
 	vc.walk(ctx, dedup.NewReader(func([]chunk.ID) chunk.Store { return c.Local }, v.Content))
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -116,6 +116,7 @@ type versionCheck struct {
 	*check
 	object *segment.Object
 	here   bool  // all of it is
+	own    bool  // it was written here, so what is missing was lost here
 	fault  error // why some of it cannot be read
 
 	batch []chunk.ID // of payload that follows on one another
@@ -129,7 +130,7 @@ func (v *versionCheck) walk(ctx context.Context, reader *dedup.Reader) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, chunk.ErrNotFound):
+		case errors.Is(err, chunk.ErrNotFound) && !v.own:
 			v.here = false
 		case err != nil:
 			v.flush(ctx)
@@ -157,6 +158,10 @@ func (v *versionCheck) flush(ctx context.Context) {
 	batch, off, size := v.batch, v.off, v.size
 	v.batch, v.off, v.size = v.batch[:0], v.off+v.size, 0
 	missing, err := v.Local.Missing(ctx, batch)
+	if len(missing) > 0 && v.own {
+		v.heal(ctx, off, size)
+		return
+	}
 	if len(missing) > 0 {
 		v.here = false
 		batch = slices.DeleteFunc(slices.Clone(batch), func(id chunk.ID) bool { return slices.Contains(missing, id) })
@@ -169,7 +174,7 @@ func (v *versionCheck) flush(ctx context.Context) {
 	}
 }
 
-// heal reads a damaged stretch as a client would, which repairs it when another segment has it.
+// heal reads a damaged or lost stretch as a client would, which repairs it when another segment has it.
 func (v *versionCheck) heal(ctx context.Context, off, size int64) {
 	if _, err := v.object.ReadRange(ctx, io.Discard, off, size); err != nil {
 		v.fault = err
