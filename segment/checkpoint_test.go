@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -176,20 +175,17 @@ func TestADamagedStateIsMadeUpForByTheOneBefore(t *testing.T) {
 	if err != nil || len(files) != statesKept {
 		t.Fatal(files, err)
 	}
-	old := a.Segment
-	fs := a.fs.Crash(rand.New(rand.NewPCG(1, 1)))
-	f, err := fs.Open(a.cfg.Dir+"/"+files[0], vfs.Write)
+	if err := a.Close(w.ctx); err != nil { // which waits for the cut
+		t.Fatal(err)
+	}
+	f, err := a.fs.Open(a.cfg.Dir+"/"+files[0], vfs.Write)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.WriteAt([]byte("?"), 30); err != nil {
 		t.Fatal(err)
 	}
-	a.fs, a.cfg.FS = fs, fs
 	a.open()
-	if err := old.Close(w.ctx); err != nil {
-		t.Fatal(err)
-	}
 	b, err := a.Bucket("photos")
 	if err != nil {
 		t.Fatal(err)
