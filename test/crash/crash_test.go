@@ -17,7 +17,7 @@ import (
 var (
 	onePoint  = flag.Int("crash.point", -1, "the one operation to crash after")
 	crashSeed = flag.Uint64("crash.seeds", 2, "how often each point is tried, with other writes kept or torn")
-	stride    = flag.Int("crash.stride", 0, "try every so many points; 0: all, or few with -short")
+	all       = flag.Bool("crash.all", false, "try all points; else some of them, and fewer with -short")
 )
 
 // run is the script under way.
@@ -94,14 +94,10 @@ func undisturbed(t *testing.T, p *peer) (seen []string, ops, syncs int) {
 func TestEveryCrashPoint(t *testing.T) {
 	p := newPeer(t)
 	seen, ops, _ := undisturbed(t, p)
-	first, last, every, seeds := 0, ops, 1, *crashSeed
-	switch {
-	case *onePoint >= 0:
+	first, last := 0, ops
+	every, seeds := sparse(ops, 60, 200)
+	if *onePoint >= 0 {
 		first, last, seeds = *onePoint, *onePoint+1, 8
-	case *stride > 0:
-		every = *stride
-	case testing.Short():
-		every, seeds = 1+ops/60, 1
 	}
 	t.Logf("%d steps, %d operations; a crash after each %d, %d times", len(seen)-1, ops, every, seeds)
 	began, runs := time.Now(), 0
@@ -112,15 +108,23 @@ func TestEveryCrashPoint(t *testing.T) {
 				r := newRun(t, p)
 				r.seen = seen
 				if err := r.crashAfter(n, rand.New(rand.NewPCG(uint64(n), seed))); err != nil {
-					t.Errorf("crash after operation %d, seed %d: %v", n, seed, err)
+					t.Errorf("crash after operation %d, seed %d: %v\nagain: go test ./test/crash -run TestEveryCrashPoint -crash.point %d", n, seed, err, n)
 				}
 			})
 		}
-		if t.Failed() {
-			t.Fatalf("again: go test ./test/crash -run TestEveryCrashPoint -crash.point %d", n)
-		}
 	}
 	t.Logf("%d runs in %v", runs, time.Since(began).Round(time.Millisecond))
+}
+
+// sparse says which of n points are tried, and how often: all if that was asked for, else about as many as are given.
+func sparse(n, short, usual int) (every int, seeds uint64) {
+	switch {
+	case *all:
+		return 1, *crashSeed
+	case testing.Short():
+		return 1 + n/short, 1
+	}
+	return 1 + n/usual, 1
 }
 
 // crashAfter lives several lives: the first ends after n operations, some soon after.

@@ -27,12 +27,10 @@ const roomy = 1 << 40 // bytes; a disk that never gets full
 func TestEveryFailedSync(t *testing.T) {
 	p := newPeer(t)
 	seen, _, syncs := undisturbed(t, p)
-	first, every, seeds := 0, 1, *crashSeed
-	switch {
-	case *oneSync >= 0:
+	first := 0
+	every, seeds := sparse(syncs, 25, 80)
+	if *oneSync >= 0 {
 		first, syncs, seeds = *oneSync, *oneSync+1, 50
-	case testing.Short():
-		every, seeds = 1+syncs/25, 1
 	}
 	t.Logf("%d syncs; every %d fails, %d times", syncs, every, seeds)
 	for n := first; n < syncs; n += every {
@@ -41,7 +39,7 @@ func TestEveryFailedSync(t *testing.T) {
 				r := newRun(t, p)
 				r.seen = seen
 				if err := r.failSync(n, rand.New(rand.NewPCG(uint64(n), seed))); err != nil {
-					t.Errorf("sync %d fails, seed %d: %v", n, seed, err)
+					t.Errorf("sync %d fails, seed %d: %v\nagain: go test ./test/crash -run TestEveryFailedSync -crash.sync %d", n, seed, err, n)
 				}
 			})
 		}
@@ -94,8 +92,11 @@ func TestEveryFullDisk(t *testing.T) {
 	p := newPeer(t)
 	seen, _, _ := undisturbed(t, p)
 	least, most := sizes(t, p)
-	steps := int64(60)
-	if testing.Short() {
+	steps := int64(24)
+	switch {
+	case *all:
+		steps = 100
+	case testing.Short():
 		steps = 12
 	}
 	t.Logf("disks of %d to %d bytes", least, most)
