@@ -328,7 +328,7 @@ func (r *round) look(ctx context.Context, v segment.Version) error {
 	for _, e := range v.Content.Entries() {
 		top.ids = append(top.ids, e.ID)
 	}
-	if v.Content.Level() == 0 || !w.fetch {
+	if v.Content.Level() == 0 {
 		w.parts = []group{top}
 		r.add(ctx, w)
 		return ctx.Err()
@@ -336,9 +336,14 @@ func (r *round) look(ctx context.Context, v segment.Version) error {
 	return r.lookInto(ctx, w)
 }
 
-// lookInto gathers a large object part by part. Reading its nodes fetches those that are not here.
+// lookInto gathers a large object part by part. Reading its nodes fetches those that are not here, if its payload is to be here. Nodes do not
+// stand for what is below them: a copy makes new ones over payload that is elsewhere.
 func (r *round) lookInto(ctx context.Context, w wanted) error {
-	o, err := r.p.l.seg.Object(r.h.id, w.v)
+	open := r.p.l.seg.ObjectHere
+	if w.fetch {
+		open = r.p.l.seg.Object
+	}
+	o, err := open(r.h.id, w.v)
 	if err != nil {
 		return err
 	}
@@ -347,7 +352,7 @@ func (r *round) lookInto(ctx context.Context, w wanted) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			r.miss(w.v, true)
+			r.miss(w.v, w.fetch)
 			continue
 		}
 		if n := len(w.parts); n > 0 && slices.Equal(w.parts[n-1].Path, piece.Path) {

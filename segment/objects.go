@@ -94,7 +94,11 @@ func (b *Bucket) Open(ctx context.Context, key string, ref VersionRef) (*Object,
 
 func (b *Bucket) object(v Version) *Object {
 	ref := Ref{b.id, v.Key, v.VersionID}
-	r := dedup.NewReader(func(path []chunk.ID) chunk.Store { return b.readStore(Reading{ref, slices.Clone(path)}) }, v.Content)
+	return b.objectIn(v, func(path []chunk.ID) chunk.Store { return b.readStore(Reading{ref, slices.Clone(path)}) })
+}
+
+func (b *Bucket) objectIn(v Version, open func(path []chunk.ID) chunk.Store) *Object {
+	r := dedup.NewReader(open, v.Content)
 	r.Buffers = b.s.bufs
 	return &Object{b, v, r}
 }
@@ -163,6 +167,15 @@ func (s *Segment) Object(bucket BucketID, v Version) (*Object, error) {
 		return nil, err
 	}
 	return b.object(v), nil
+}
+
+// ObjectHere is as [Segment.Object], of what is here alone: it asks no other segment.
+func (s *Segment) ObjectHere(bucket BucketID, v Version) (*Object, error) {
+	b, err := s.BucketByID(bucket)
+	if err != nil {
+		return nil, err
+	}
+	return b.objectIn(v, func([]chunk.ID) chunk.Store { return b.stores.Data }), nil
 }
 
 // ServeFetch yields chunks for a peer that reads a version: only what the version reaches, else ErrRefused, and only what is here, else
