@@ -155,7 +155,7 @@ func (r *run) fillDisk(limit int64) error {
 	r.disk.fs.Limit(roomy)
 	err := r.recognize()
 	if err == nil {
-		err = r.site.proveRoots(context.Background())
+		err = again(r.site.proveRoots)
 	}
 	if err := errors.Join(err, r.site.close()); err != nil {
 		return err
@@ -179,15 +179,23 @@ func (r *run) patiently(do func(context.Context) error) error {
 		}
 	}
 	r.disk.fs.Limit(roomy)
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
+	if err := again(do); err != nil {
+		return fmt.Errorf("with room again: %w", err)
+	}
+	return nil
+}
+
+// again does something until it works, for a while.
+func again(do func(context.Context) error) (err error) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	for range 200 {
 		if err = do(context.Background()); err == nil {
 			return nil
 		}
-		<-again.C
+		<-tick.C
 	}
-	return fmt.Errorf("with room again: %w", err)
+	return err
 }
 
 // withRoomLater gives room to what waits for it.
