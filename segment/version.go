@@ -242,8 +242,11 @@ func parseChecksum(b []byte) (c Checksum, err error) {
 // md5Tag takes apart an ETag that can be kept in 16 bytes and a number.
 func md5Tag(tag string) (sum []byte, parts uint64, ok bool) {
 	digits, suffix, dashed := strings.Cut(tag, "-")
+	if len(digits) != 32 || strings.ContainsFunc(digits, func(r rune) bool { return 'A' <= r && r <= 'F' }) {
+		return nil, 0, false
+	}
 	sum, err := hex.DecodeString(digits)
-	if err != nil || len(sum) != 16 || digits != strings.ToLower(digits) {
+	if err != nil {
 		return nil, 0, false
 	}
 	if dashed {
