@@ -91,7 +91,7 @@ sim: ## The simulation of segments in virtual time: SEEDS seeds, or only SEED=n 
 
 .PHONY: crash
 crash: ## A whole segment, cut off after each of its operations on the disk
-	$(GO) test -count=1 -timeout 30m ./test/crash
+	$(GO) test -count=1 -timeout 30m ./test/crash -crash.all
 
 .PHONY: kill
 kill: ## kill -9 under load, KILLS times, with a checker
