@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,6 +98,15 @@ func TestDirectoriesGoThereAndBack(t *testing.T) {
 	good(t, "bucket", "create", "trees")
 	bad(t, 2, "say --recursive", "put", from, "trees/t/")
 	good(t, "put", "-r", from, "trees/t")
+	for _, args := range [][]string{{"ls", "--json", "trees"}, {"ls", "--json", "-r", "trees"}, {"ls", "--json", "trees/none"}} {
+		var doc struct {
+			Objects  []admin.Object
+			Prefixes []string
+		}
+		if out := good(t, args...); json.Unmarshal([]byte(out), &doc) != nil || len(args) == 3 && (len(doc.Prefixes) == 0) == (args[2] == "trees") {
+			t.Errorf("%q: %s", args, out)
+		}
+	}
 	if out := good(t, "ls", "trees"); !strings.Contains(out, "t/") || strings.Contains(out, "t/a") {
 		t.Errorf("folded: %s", out)
 	}

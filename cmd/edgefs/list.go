@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -38,7 +40,7 @@ With --versions each version is listed, the newest first, with the id that get, 
 	return c
 }
 
-// list prints pages as they come, so that a bucket of any size is listed in bounded memory. JSON is one document per line.
+// list prints pages as they come, so that a bucket of any number of objects is listed in bounded memory. JSON is one document.
 func (a *app) list(ctx context.Context, arg string, recursive, versions bool) error {
 	p, err := parsePlace(arg)
 	if err != nil {
@@ -53,12 +55,41 @@ func (a *app) list(ctx context.Context, arg string, recursive, versions bool) er
 	if !recursive {
 		r.Delimiter = "/"
 	}
+	if a.json {
+		return listJSON(ctx, a.out, client, p.bucket, r)
+	}
 	return eachPage(ctx, client, p.bucket, r, func(l admin.List) error {
-		if a.json {
-			return a.show(l, nil)
-		}
 		return a.show(l, func(w io.Writer) { writeList(w, l, versions) })
 	})
+}
+
+// listJSON writes {"objects": [...], "prefixes": [...]}, the objects as they come.
+func listJSON(ctx context.Context, w io.Writer, client *admin.Client, bucket string, r admin.ListRequest) error {
+	prefixes := []string{}
+	before := `{"objects":[`
+	err := eachPage(ctx, client, bucket, r, func(l admin.List) error {
+		prefixes = append(prefixes, l.Prefixes...)
+		for _, o := range l.Objects {
+			text, err := json.Marshal(o)
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(w, "%s\n%s", before, text); err != nil {
+				return err
+			}
+			before = ","
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(prefixes)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s],\"prefixes\":%s}\n", strings.TrimSuffix(before, ","), text)
+	return err
 }
 
 // writeList writes a page; prefixes and objects are both in order, and are merged.
