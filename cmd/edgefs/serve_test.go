@@ -286,9 +286,11 @@ func TestRequestsInFlightEndBeforeTheDaemonDoes(t *testing.T) {
 	s3 := s3Client(t, dir, nil)
 	r, w := io.Pipe()
 	done := make(chan error, 1)
-	const size = 2 << 20
+	// Half of it is more than the sockets hold: once it is written, the daemon reads the request.
+	const size = 48 << 20
 	go func() {
 		_, err := s3.PutObject(background(), "photos", "slow", r, size, minio.PutObjectOptions{DisableMultipart: true})
+		r.CloseWithError(io.ErrClosedPipe) // a request that fails ends the writer too
 		done <- err
 	}()
 	if _, err := w.Write(make([]byte, size/2)); err != nil {
