@@ -45,7 +45,7 @@ func (b *Bucket) List(ctx context.Context, o ListOptions) (ListPage, error) {
 	if err := b.Err(); err != nil {
 		return page, err
 	}
-	w := b.snapshot().heads(ctx)
+	w := b.snapshot().heads()
 	from, ok := startAfter(o.Prefix, o.Delimiter, o.After)
 	for ok {
 		h, key, err := w.from(ctx, from)
@@ -125,7 +125,7 @@ type headWalk struct {
 	overOK  bool
 }
 
-func (s snapshot) heads(context.Context) *headWalk {
+func (s snapshot) heads() *headWalk {
 	return &headWalk{s: s, cursor: s.base.headTree.Cursor(), over: s.overlay.Iter()}
 }
 
@@ -208,7 +208,7 @@ func (b *Bucket) eachCurrent(ctx context.Context, from string) iter.Seq2[*Versio
 			yield(nil, err)
 			return
 		}
-		w := b.snapshot().heads(ctx)
+		w := b.snapshot().heads()
 		for {
 			h, key, err := w.from(ctx, from)
 			if err != nil {
@@ -239,7 +239,7 @@ func (b *Bucket) Conflicts(ctx context.Context, after string, limit int) ([]Conf
 		return nil, err
 	}
 	var out []Conflict
-	w := b.snapshot().heads(ctx)
+	w := b.snapshot().heads()
 	for from := after + "\x00"; len(out) < limit; {
 		h, key, err := w.from(ctx, from)
 		if err != nil || key == "" {

@@ -157,15 +157,16 @@ func (o *oracle) checkViews(w *world, s *site, b *Bucket, want map[string][]*Ver
 }
 
 // checkFates follows each write that was put: it is gone only by a write that had seen it, and by no plain write once it had an id; it is an
-// open loser only if some write of the key neither saw it nor was seen by it.
+// open loser only if some write of the key neither saw it nor was seen by it, and no less than that if no write of the key saw it.
 func (o *oracle) checkFates(id BucketID, c Vector) error {
 	held := map[VersionID]*Version{}
-	open := map[VersionID]bool{}
+	open, current := map[VersionID]bool{}, map[VersionID]bool{}
 	for _, vs := range o.meaning(id, c) {
 		h := headOf(vs)
 		for _, v := range vs {
 			held[v.VersionID] = v
 		}
+		current[h.current().VersionID] = true
 		for _, v := range h.losers() {
 			open[v.VersionID] = true
 		}
@@ -198,8 +199,9 @@ func (o *oracle) checkFates(id BucketID, c Vector) error {
 				return fmt.Errorf("%v of %q is lost", v.Dot, v.Key)
 			case open[v.VersionID] && !concurrent:
 				return fmt.Errorf("false conflict: %v of %q", v.Dot, v.Key)
+			case held[v.VersionID] != nil && !open[v.VersionID] && !current[v.VersionID] && !seen && !v.Marker:
+				return fmt.Errorf("hidden conflict: nobody had seen %v of %q, which is neither current nor open", v.Dot, v.Key)
 			}
-			_ = seen
 		}
 	}
 	return nil
