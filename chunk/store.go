@@ -12,7 +12,7 @@ var (
 	ErrUnavailable = errors.New("chunk unavailable")
 	// ErrCorrupt says that a place held other bytes than the name asks for. They were not served.
 	ErrCorrupt = errors.New("chunk corrupt")
-	// ErrFull says that a place has no room for what was put; nothing of it counts as kept.
+	// ErrFull says that a place has no room for all of what was put; none of it may be relied on.
 	ErrFull = errors.New("no space left for chunks")
 )
 

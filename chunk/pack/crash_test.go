@@ -208,9 +208,13 @@ func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 		batch := chunktest.Chunks(crashDomain, i, 3, 10_000)
 		err := view.Put(t.Context(), batch)
 		if errors.Is(err, chunk.ErrFull) {
-			if missing, err := view.Missing(t.Context(), chunktest.IDs(batch)); err != nil || len(missing) != 3 {
-				t.Errorf("of what was refused %d are missing, %v", len(missing), err)
+			missing, err := view.Missing(t.Context(), chunktest.IDs(batch))
+			must(t, err)
+			if len(missing) == 0 { // the first of them may have found room in a batch of their own
+				t.Error("of what was refused nothing is missing")
 			}
+			stored := slices.DeleteFunc(batch, func(c chunk.Chunk) bool { return slices.Contains(missing, c.ID()) })
+			held = append(held, stored...)
 			break
 		}
 		must(t, err)
