@@ -48,6 +48,7 @@ type Device struct {
 	users   sync.WaitGroup // calls of the views' methods
 	writing sync.WaitGroup
 	sealer  sync.WaitGroup
+	unlearn func() // ends what the front learns in the background
 
 	mu      sync.Mutex
 	packs   map[uint64]*pack
@@ -132,6 +133,13 @@ func (d *Device) openIndex() (err error) {
 }
 
 func (d *Device) start() {
+	held := int64(0)
+	for _, n := range d.stats.Chunks {
+		held += n.Chunks
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f, learnt := newFront(ctx, d.index, held, d.log)
+	d.index, d.unlearn = f, func() { cancel(); <-learnt }
 	for _, w := range d.lanes {
 		d.writing.Go(w.commitAll)
 	}
@@ -175,6 +183,7 @@ func (d *Device) Close() error {
 	close(d.sealing)
 	d.sealer.Wait()
 	d.users.Wait()
+	d.unlearn()
 	err := d.Err()
 	if err == nil {
 		err = d.noteClean()
