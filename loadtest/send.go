@@ -37,12 +37,13 @@ func (s *Session) send(r request) error {
 	b = append(b, " HTTP/1.1\r\n"...)
 	payload := s.payloadOf(r)
 	chunked := payload == streamingTrailer
-	for _, h := range s.signedHeaders(r, payload) {
+	stamp := s.now() // once: the second may end at any moment
+	for _, h := range s.signedHeaders(r, payload, stamp) {
 		b = appendHeader(b, h.name, h.value)
 	}
 	if s.client.cfg.Credentials.AccessKey != "" {
 		b = append(b, "authorization: "...)
-		b = s.signer.appendAuthorization(b, r.method, string(path), r.query, s.now(), payload, s.headers)
+		b = s.signer.appendAuthorization(b, r.method, string(path), r.query, stamp, payload, s.headers)
 		b = append(b, '\r', '\n')
 	}
 	if chunked {
@@ -63,12 +64,12 @@ func (s *Session) send(r request) error {
 }
 
 // signedHeaders are in s.headers, sorted.
-func (s *Session) signedHeaders(r request, payload string) []header {
+func (s *Session) signedHeaders(r request, payload, stamp string) []header {
 	h := s.headers[:0]
 	if payload == streamingTrailer {
 		h = append(h, header{"content-encoding", "aws-chunked"})
 	}
-	h = append(h, header{"host", s.client.host}, header{"x-amz-content-sha256", payload}, header{"x-amz-date", s.now()})
+	h = append(h, header{"host", s.client.host}, header{"x-amz-content-sha256", payload}, header{"x-amz-date", stamp})
 	if payload == streamingTrailer {
 		h = append(h, header{"x-amz-decoded-content-length", strconv.FormatInt(r.body.Size, 10)})
 	}
