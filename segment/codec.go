@@ -47,6 +47,29 @@ func putMessage[T ~[]byte | ~string](b []byte, num fieldNum, v T) []byte {
 	return append(b, v...)
 }
 
+// putPart is putMessage of what fill appends, in place.
+func putPart(b []byte, num fieldNum, fill func([]byte) []byte) []byte {
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	at := len(b) + 1
+	b = fill(append(b, 0))
+	n := len(b) - at
+	if more := protowire.SizeVarint(uint64(n)) - 1; more > 0 { // the length takes more than the one byte left for it
+		b = append(b, make([]byte, more)...)
+		copy(b[at+more:], b[at:at+n])
+	}
+	protowire.AppendVarint(b[:at-1], uint64(n))
+	return b
+}
+
+// putSome is putPart that leaves out what is empty.
+func putSome(b []byte, num fieldNum, fill func([]byte) []byte) []byte {
+	whole := putPart(b, num, fill)
+	if len(whole) == len(b)+protowire.SizeTag(num)+1 {
+		return b
+	}
+	return whole
+}
+
 // field is one decoded field: n for numbers, b for bytes (aliasing the input), raw for all of it, tag included.
 type field struct {
 	num fieldNum
@@ -88,8 +111,8 @@ func eachField(what string, b []byte, visit func(field) error) error {
 
 func badFormat(what string) error { return fmt.Errorf("decode %s: %w", what, ErrForeign) }
 
-// dotBytes: segment (8 bytes), life and number as varints.
-func appendDot(b []byte, d Dot) []byte {
+// appendTo writes segment (8 bytes), life and number as varints.
+func (d Dot) appendTo(b []byte) []byte {
 	b = appendOrigin(b, d.Origin)
 	return binary.AppendUvarint(b, d.N)
 }
@@ -132,11 +155,11 @@ func parseDot(b []byte) (Dot, error) {
 	return d, nil
 }
 
-// appendVector writes origins in order, each with its number.
-func appendVector(b []byte, c Vector) []byte {
+// appendTo writes origins in order, each with its number.
+func (c Vector) appendTo(b []byte) []byte {
 	for _, o := range c.Origins() {
 		if n := c[o]; n > 0 {
-			b = appendDot(b, Dot{o, n})
+			b = Dot{o, n}.appendTo(b)
 		}
 	}
 	return b
@@ -155,11 +178,11 @@ func parseVector(b []byte) (Vector, error) {
 	return c, nil
 }
 
-func appendVersionID(b []byte, v VersionID) []byte {
+func (v VersionID) appendTo(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(v.HLC))
-	b = appendDot(b, v.Dot)
+	b = v.Dot.appendTo(b)
 	if v.Epoch != (Epoch{}) {
-		b = appendDot(b, Dot{v.Epoch.By, uint64(v.Epoch.N)})
+		b = Dot{v.Epoch.By, uint64(v.Epoch.N)}.appendTo(b)
 	}
 	return b
 }

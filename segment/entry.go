@@ -112,16 +112,13 @@ func (e *entry) appendTo(b []byte) []byte {
 		}
 	}
 	for i := range e.folds {
-		b = putMessage(b, entryFieldFold, e.folds[i].appendTo(nil))
+		b = putPart(b, entryFieldFold, e.folds[i].appendTo)
 	}
 	for i := range e.merges {
-		m := e.merges[i].appendTo(nil)
-		m = putBytes(m, 6, appendVector(nil, e.merges[i].theirs))
-		m = putFixed(m, 7, uint64(e.merges[i].peer))
-		b = putMessage(b, entryFieldMerge, putFixed(m, 8, uint64(e.merges[i].newest)))
+		b = putPart(b, entryFieldMerge, e.merges[i].appendTo)
 	}
 	for _, c := range e.cursors {
-		b = putMessage(b, entryFieldCursor, c.appendTo(nil))
+		b = putPart(b, entryFieldCursor, c.appendTo)
 	}
 	return putUint(b, entryFieldLife, uint64(e.life))
 }
@@ -131,7 +128,14 @@ func (f *foldItem) appendTo(b []byte) []byte {
 	b = putUint(b, 2, f.prev)
 	b = putUint(b, 3, f.covers)
 	b = putMessage(b, 4, f.root)
-	return putBytes(b, 5, f.stats.appendTo(nil))
+	return putSome(b, 5, f.stats.appendTo)
+}
+
+func (m *mergeItem) appendTo(b []byte) []byte {
+	b = m.foldItem.appendTo(b)
+	b = putSome(b, 6, m.theirs.appendTo)
+	b = putFixed(b, 7, uint64(m.peer))
+	return putFixed(b, 8, uint64(m.newest))
 }
 
 func (c cursorItem) appendTo(b []byte) []byte {
@@ -313,8 +317,8 @@ func (r root) appendTo(b []byte) []byte {
 	if !r.history.IsZero() {
 		b = putMessage(b, 3, r.history[:])
 	}
-	b = putBytes(b, 4, appendVector(nil, r.seen))
-	return putMessage(b, 5, r.settings.appendTo(nil))
+	b = putSome(b, 4, r.seen.appendTo)
+	return putPart(b, 5, r.settings.appendTo)
 }
 
 func parseRoot(b []byte) (r root, err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sort"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/segment/tree"
@@ -146,26 +147,25 @@ func (b *Bucket) applyFold(pos uint64, f foldItem) error {
 		return err
 	}
 	b.base = n
-	var folded []string
-	b.overlay.Scan(func(key string, o *overlayKey) bool {
-		if o.last <= f.covers {
-			folded = append(folded, key)
-		}
-		return true
-	})
-	if len(folded) == b.overlay.Len() {
-		b.overlay = btree.NewMap[string, *overlayKey](0)
-	} else {
-		for _, key := range folded {
-			b.overlay.Delete(key)
+	b.dropTail(f.covers)
+	overlay := btree.NewMap[string, *overlayKey](0)
+	for _, t := range b.tail {
+		for i := range t.r.effects {
+			key := t.r.effects[i].key
+			if o, ok := b.overlay.Get(key); ok {
+				overlay.Set(key, o)
+			}
 		}
 	}
-	b.dropTail(f.covers)
+	b.overlay = overlay
 	return nil
 }
 
+// dropTail forgets the records that a fold covers: all but those that came while it was made, so that what remains to be done, while nobody
+// can read or write, is little.
 func (b *Bucket) dropTail(covers uint64) {
-	kept := slices.DeleteFunc(slices.Clone(b.tail), func(t tailRecord) bool { return t.pos <= covers })
+	from := sort.Search(len(b.tail), func(i int) bool { return b.tail[i].pos > covers })
+	kept := slices.Clone(b.tail[from:])
 	if len(b.tail) > 0 {
 		b.cost = b.cost * int64(len(kept)) / int64(len(b.tail))
 	}

@@ -242,7 +242,7 @@ const (
 func (h head) appendTo(b []byte) []byte {
 	b = putUint(b, headFieldFormat, headFormat)
 	for _, v := range h.versions {
-		b = putMessage(b, headFieldVersion, v.appendStored(nil))
+		b = putPart(b, headFieldVersion, v.appendStored)
 	}
 	if h.count != len(h.versions) {
 		b = putUint(b, headFieldCount, uint64(h.count))

@@ -52,7 +52,7 @@ func (d *bucketDoc) appendTo(b []byte) []byte {
 	b = putBytes(b, 6, d.cutter.String())
 	b = putBytes(b, 7, d.domain)
 	b = putMessage(b, 8, d.salt[:])
-	return putMessage(b, 9, d.settings.appendTo(nil))
+	return putPart(b, 9, d.settings.appendTo)
 }
 
 func parseBucketDoc(b []byte) (*bucketDoc, error) {

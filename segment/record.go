@@ -52,13 +52,13 @@ const (
 
 func (r *record) appendTo(b []byte) []byte {
 	b = putUint(b, recordFieldFormat, recordFormat)
-	b = putMessage(b, recordFieldID, appendVersionID(nil, r.VersionID))
-	b = putBytes(b, recordFieldDeps, appendVector(nil, r.deps))
+	b = putPart(b, recordFieldID, r.VersionID.appendTo)
+	b = putSome(b, recordFieldDeps, r.deps.appendTo)
 	for i := range r.effects {
-		b = putMessage(b, recordFieldEffect, r.appendEffect(nil, &r.effects[i]))
+		b = putPart(b, recordFieldEffect, func(b []byte) []byte { return r.appendEffect(b, &r.effects[i]) })
 	}
 	if r.settings != nil {
-		b = putMessage(b, recordFieldSettings, r.settings.Settings.appendTo(nil))
+		b = putPart(b, recordFieldSettings, r.settings.Settings.appendTo)
 	}
 	return append(b, r.unknown...)
 }
@@ -86,23 +86,24 @@ func (r *record) appendEffect(b []byte, e *effect) []byte {
 	case e.hold == nil:
 		b = putBytes(b, effectFieldKey, e.key)
 	case r.own(e):
-		b = putMessage(b, effectFieldPut, e.hold.appendTo(nil, true))
+		b = putPart(b, effectFieldPut, e.hold.appendOwn)
 	default:
-		b = putMessage(b, effectFieldLock, e.hold.appendTo(nil, false))
+		b = putPart(b, effectFieldLock, e.hold.appendWhole)
 	}
 	for _, g := range e.gone {
 		if g.hold == g.version.Dot {
-			b = putMessage(b, effectFieldGone, appendVersionID(nil, g.version))
+			b = putPart(b, effectFieldGone, g.version.appendTo)
 		}
 	}
 	for _, g := range e.gone {
 		if g.hold != g.version.Dot {
-			m := putMessage(nil, 1, appendVersionID(nil, g.version))
-			b = putMessage(b, effectFieldFree, putMessage(m, 2, appendDot(nil, g.hold)))
+			b = putPart(b, effectFieldFree, func(b []byte) []byte {
+				return putPart(putPart(b, 1, g.version.appendTo), 2, g.hold.appendTo)
+			})
 		}
 	}
 	for _, v := range e.over {
-		b = putMessage(b, effectFieldOver, appendVersionID(nil, v))
+		b = putPart(b, effectFieldOver, v.appendTo)
 	}
 	return b
 }

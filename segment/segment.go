@@ -100,6 +100,7 @@ type Segment struct {
 	news    news
 	names   names
 	bufs    *dedup.Buffers
+	entries sync.Pool // of *[]byte, see entryBuffer
 
 	mu      sync.RWMutex // guards what follows; taken before a bucket's mu, never after
 	buckets map[BucketID]*Bucket
@@ -222,7 +223,7 @@ func (s *Segment) domainOf(name string) chunk.Domain {
 // pending is an entry on its way through the log: the tag of its journal record.
 type pending struct {
 	entry *entry
-	size  int
+	data  *[]byte       // the entry, encoded: the log's until it is applied
 	done  chan struct{} // closed when it is applied
 	err   error
 }
@@ -240,12 +241,28 @@ func (s *Segment) append(e *entry) (*pending, error) {
 	if err := s.failure.get(); err != nil {
 		return nil, err
 	}
-	data := e.appendTo(make([]byte, 0, e.about()))
-	p := &pending{entry: e, size: len(data), done: make(chan struct{})}
-	if _, err := s.log.Append(data, p); err != nil {
+	p := &pending{entry: e, data: s.entryBuffer(), done: make(chan struct{})}
+	*p.data = e.appendTo(slices.Grow(*p.data, e.about()))
+	if _, err := s.log.Append(*p.data, p); err != nil {
 		return nil, fmt.Errorf("log: %w: %w", err, ErrUnavailable)
 	}
 	return p, nil
+}
+
+// entryBuffer is an empty buffer for an entry on its way to the log, which is recycled when the log has let go of it.
+func (s *Segment) entryBuffer() *[]byte {
+	if b, ok := s.entries.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
+
+func (s *Segment) recycle(b *[]byte) {
+	if cap(*b) > 64<<10 { // one large entry must not be kept for good
+		return
+	}
+	*b = (*b)[:0]
+	s.entries.Put(b)
 }
 
 // await does not heed a context: until the entry is applied or the segment has failed, nobody knows what became of it.
@@ -279,7 +296,9 @@ func (s *Segment) committed(records []journal.Record) {
 		for i := range p.entry.writes {
 			p.err = errors.Join(p.err, s.bucket(p.entry.writes[i].bucket).Err())
 		}
-		s.keeper.grown(p.entry, int64(p.size), r.Pos)
+		s.keeper.grown(p.entry, int64(len(*p.data)), r.Pos)
+		s.recycle(p.data)
+		p.data = nil
 		close(p.done)
 	}
 	s.nudge()

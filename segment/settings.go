@@ -105,8 +105,8 @@ func parseSettings(b []byte) (s Settings, err error) {
 }
 
 func (s settingsRecord) appendTo(b []byte) []byte {
-	b = putMessage(b, 1, s.Settings.appendTo(nil))
-	return putMessage(b, 2, appendVersionID(nil, s.by))
+	b = putPart(b, 1, s.Settings.appendTo)
+	return putPart(b, 2, s.by.appendTo)
 }
 
 func parseSettingsRecord(b []byte) (s settingsRecord, err error) {

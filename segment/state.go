@@ -54,12 +54,15 @@ func (st *state) appendTo(b []byte, id ID) []byte {
 	b = putUint(b, 4, uint64(st.inc))
 	b = putFixed(b, 5, uint64(st.hlc))
 	for _, c := range st.cursors {
-		b = putMessage(b, 6, c.appendTo(nil))
+		b = putPart(b, 6, c.appendTo)
 	}
 	for i := range st.buckets {
-		m := putMessage(nil, 1, st.buckets[i].foldItem.appendTo(nil))
-		m = putMessage(m, 2, st.buckets[i].doc.appendTo(nil))
-		b = putMessage(b, 7, putBool(m, 3, st.buckets[i].clean))
+		s := &st.buckets[i]
+		b = putPart(b, 7, func(b []byte) []byte {
+			b = putPart(b, 1, s.foldItem.appendTo)
+			b = putPart(b, 2, s.doc.appendTo)
+			return putBool(b, 3, s.clean)
+		})
 	}
 	return b
 }

@@ -3,7 +3,6 @@ package segment
 import (
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -85,12 +84,17 @@ const (
 	flagDetached   = 8 // its own dot is not among the holds
 )
 
-// appendTo encodes the version. Inside a record of which it is the write, its id and hold are the record's and left out.
+// appendOwn encodes the version inside the record of which it is the write: its id and hold are the record's.
+func (v *Version) appendOwn(b []byte) []byte { return v.appendTo(b, true) }
+
+// appendWhole encodes all of the version.
+func (v *Version) appendWhole(b []byte) []byte { return v.appendTo(b, false) }
+
 func (v *Version) appendTo(b []byte, own bool) []byte {
 	b = putUint(b, versionFieldFormat, versionFormat)
 	b = putBytes(b, versionFieldKey, v.Key)
 	if !own {
-		b = putMessage(b, versionFieldID, appendVersionID(nil, v.VersionID))
+		b = putPart(b, versionFieldID, v.VersionID.appendTo)
 	}
 	flags := uint64(0)
 	for i, on := range []bool{v.Null, v.Marker, v.Superseded, !own && !slices.Contains(v.Holds, v.Dot)} {
@@ -101,13 +105,13 @@ func (v *Version) appendTo(b []byte, own bool) []byte {
 	b = putUint(b, versionFieldFlags, flags)
 	for _, d := range v.Holds {
 		if d != v.Dot {
-			b = putMessage(b, versionFieldHolds, appendDot(nil, d))
+			b = putPart(b, versionFieldHolds, d.appendTo)
 		}
 	}
 	if v.Content.Size() > 0 {
-		b = putMessage(b, versionFieldContent, v.Content.Append(nil))
+		b = putPart(b, versionFieldContent, v.Content.Append)
 	}
-	b = putBytes(b, versionFieldAttrs, v.Attrs.appendTo(nil))
+	b = putSome(b, versionFieldAttrs, v.Attrs.appendTo)
 	b = putBytes(b, versionFieldData, v.Data)
 	return append(b, v.unknown...)
 }
@@ -167,7 +171,7 @@ const (
 
 func (a *Attrs) appendTo(b []byte) []byte {
 	if sum, parts, ok := md5Tag(a.ETag); ok {
-		b = putMessage(b, attrFieldMD5, sum)
+		b = putMessage(b, attrFieldMD5, sum[:])
 		b = putUint(b, attrFieldMD5Parts, parts)
 	} else {
 		b = putBytes(b, attrFieldETag, a.ETag)
@@ -175,9 +179,11 @@ func (a *Attrs) appendTo(b []byte) []byte {
 	b = putMap(b, attrFieldMeta, a.Meta)
 	b = putMap(b, attrFieldTag, a.Tags)
 	for _, c := range a.Checksums {
-		m := putBytes(nil, 1, c.Algorithm)
-		m = putBytes(m, 2, c.Value)
-		b = putMessage(b, attrFieldChecksum, putBool(m, 3, c.Composite))
+		b = putPart(b, attrFieldChecksum, func(b []byte) []byte {
+			b = putBytes(b, 1, c.Algorithm)
+			b = putBytes(b, 2, c.Value)
+			return putBool(b, 3, c.Composite)
+		})
 	}
 	for _, n := range a.Parts {
 		b = protowire.AppendTag(b, attrFieldPart, protowire.VarintType)
@@ -240,26 +246,33 @@ func parseChecksum(b []byte) (c Checksum, err error) {
 }
 
 // md5Tag takes apart an ETag that can be kept in 16 bytes and a number.
-func md5Tag(tag string) (sum []byte, parts uint64, ok bool) {
+func md5Tag(tag string) (sum [16]byte, parts uint64, ok bool) {
 	digits, suffix, dashed := strings.Cut(tag, "-")
 	if len(digits) != 32 || strings.ContainsFunc(digits, func(r rune) bool { return 'A' <= r && r <= 'F' }) {
-		return nil, 0, false
+		return sum, 0, false
 	}
-	sum, err := hex.DecodeString(digits)
-	if err != nil {
-		return nil, 0, false
+	var text [2 * len(sum)]byte
+	copy(text[:], digits)
+	if _, err := hex.Decode(sum[:], text[:]); err != nil {
+		return sum, 0, false
 	}
 	if dashed {
 		if _, err := fmt.Sscanf(suffix, "%d", &parts); err != nil || parts == 0 || fmt.Sprint(parts) != suffix {
-			return nil, 0, false
+			return sum, 0, false
 		}
 	}
 	return sum, parts, true
 }
 
 func putMap(b []byte, num fieldNum, m map[string]string) []byte {
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		b = putMessage(b, num, putBytes(putBytes(nil, 1, k), 2, m[k]))
+	var room [8]string
+	keys := room[:0]
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		b = putPart(b, num, func(b []byte) []byte { return putBytes(putBytes(b, 1, k), 2, m[k]) })
 	}
 	return b
 }

@@ -65,7 +65,7 @@ func (b *batch) stamp(p packInfo, offset int64) []byte {
 	for i := range b.items {
 		it := &b.items[i]
 		it.generation, it.offset = p.generation, offset+int64(it.at)
-		it.encode(p.device, b.buf[it.at:])
+		it.encode(&p.device, b.buf[it.at:])
 	}
 	end := int(vfs.AlignUp(int64(b.n)))
 	clear(b.buf[b.n:end])

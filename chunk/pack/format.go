@@ -187,7 +187,7 @@ func recordSpace(length int) int64 {
 	return (recordSize + int64(length) + recordAlign - 1) &^ (recordAlign - 1)
 }
 
-func (r record) encode(id deviceID, b []byte) {
+func (r record) encode(id *deviceID, b []byte) {
 	clear(b[:recordSize])
 	copy(b, recordMagic)
 	binary.LittleEndian.PutUint64(b[8:], r.generation)
@@ -202,13 +202,13 @@ func (r record) encode(id deviceID, b []byte) {
 }
 
 // recordSum covers generation and offset, and through the payload's sum the payload.
-func recordSum(id deviceID, b []byte) uint32 {
+func recordSum(id *deviceID, b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(id[:], castagnoli), castagnoli, b[8:recordSize])
 }
 
 // decodeRecord reads the header of a record of the pack, or says that there is none. Where it should lie is for the caller to compare.
 func decodeRecord(i packInfo, b []byte) (record, bool) {
-	if len(b) < recordSize || string(b[:4]) != recordMagic || binary.LittleEndian.Uint32(b[4:]) != recordSum(i.device, b) {
+	if len(b) < recordSize || string(b[:4]) != recordMagic || binary.LittleEndian.Uint32(b[4:]) != recordSum(&i.device, b) {
 		return record{}, false
 	}
 	r := record{

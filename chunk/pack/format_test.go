@@ -37,7 +37,7 @@ func goldenRecords() ([]byte, []record) {
 			sum:        payloadSum([]byte(data)),
 		}
 		place := make([]byte, recordSpace(len(data)))
-		r.encode(goldenDevice, place)
+		r.encode(&goldenDevice, place)
 		copy(place[recordSize:], data)
 		b = append(b, place...)
 		records = append(records, r)
@@ -157,7 +157,7 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		if r, ok := decodeRecord(goldenPack, b); ok {
-			if r.encode(goldenDevice, again); !bytes.Equal(again[36:recordSize], b[36:recordSize]) {
+			if r.encode(&goldenDevice, again); !bytes.Equal(again[36:recordSize], b[36:recordSize]) {
 				t.Error("a record is not what it was encoded from")
 			}
 		}

@@ -180,7 +180,7 @@ type seen struct {
 }
 
 const (
-	seenLeast  = 1 << 16
+	seenLeast  = 1 << 18
 	seenErrors = 0.01 // part of the keys that it takes wrongly for held
 )
 

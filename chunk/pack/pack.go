@@ -186,7 +186,7 @@ func (p *pack) writeSeal() error {
 func encodeFooter(id deviceID, records []record) []byte {
 	b := vfs.Buffer(int(footerSpace(len(records))))
 	for i, r := range records {
-		r.encode(id, b[i*recordSize:])
+		r.encode(&id, b[i*recordSize:])
 	}
 	return b
 }

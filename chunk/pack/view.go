@@ -17,6 +17,9 @@ type view struct {
 
 // keys are those of distinct ids, in order.
 func (v view) keys(ids []chunk.ID) []Key {
+	if len(ids) == 1 {
+		return []Key{{v.tag, ids[0]}}
+	}
 	keys := make([]Key, 0, len(ids))
 	seen := make(map[chunk.ID]struct{}, len(ids))
 	for _, id := range ids {

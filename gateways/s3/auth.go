@@ -2,8 +2,6 @@ package s3
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,7 +19,7 @@ const (
 // signer is an authenticated request's key: the signatures of its chunks follow from it.
 type signer struct {
 	signature
-	key [sha256.Size]byte
+	key *signingKey
 }
 
 // authenticate checks who sent a request and that it arrives as it was signed. Nothing of the body is read: see [payload].
@@ -53,8 +51,7 @@ func (s *signer) check(r *http.Request, q query) error {
 	canonical := s.canonical(room[:0], r, q)
 	var line [256]byte
 	toSign := s.toSign(line[:0], canonical)
-	var want [2 * sha256.Size]byte
-	hex.Encode(want[:], hmacSHA256(s.key[:], toSign))
+	want := s.key.sign(toSign)
 	if hmac.Equal(want[:], []byte(s.given)) {
 		return nil
 	}

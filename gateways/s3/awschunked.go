@@ -280,8 +280,7 @@ func (s *chunkSigner) lines(algorithm string) []byte {
 }
 
 func (s *chunkSigner) compare(toSign, given []byte) error {
-	var want [2 * sha256.Size]byte
-	hex.Encode(want[:], hmacSHA256(s.key[:], toSign))
+	want := s.key.sign(toSign)
 	if !hmac.Equal(want[:], given) {
 		return errSignature.say("The signature of a chunk of the body does not match.").with("SignatureProvided", string(given))
 	}

@@ -2,7 +2,8 @@ package s3
 
 import (
 	"cmp"
-	"fmt"
+	"encoding/binary"
+	"encoding/hex"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -278,7 +279,11 @@ func (c *call) report(s Sample, err error) {
 	c.log.LogAttrs(ctx, level, "s3 request", attrs...)
 }
 
-func newRequestID() string { return fmt.Sprintf("%016X", rand.Uint64()) }
+func newRequestID() string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], rand.Uint64())
+	return strings.ToUpper(hex.EncodeToString(b[:]))
+}
 
 // response counts what is answered, and gives up a client that stalls.
 type response struct {

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"net/http"
 	"slices"
 	"strconv"
@@ -62,6 +63,27 @@ func hmacSHA256(key, data []byte) []byte {
 	return h.Sum(nil)
 }
 
+// signingKey signs with a derived key. It keeps the hashes that it began, which are most of what a signature costs. It is safe for concurrent
+// use.
+type signingKey struct {
+	key    [sha256.Size]byte
+	hashes sync.Pool // of hash.Hash
+}
+
+// sign gives the signature in hexadecimal digits.
+func (k *signingKey) sign(toSign []byte) (signature [2 * sha256.Size]byte) {
+	h, ok := k.hashes.Get().(hash.Hash)
+	if !ok {
+		h = hmac.New(sha256.New, k.key[:])
+	}
+	_, _ = h.Write(toSign)
+	var sum [sha256.Size]byte
+	hex.Encode(signature[:], h.Sum(sum[:0]))
+	h.Reset()
+	k.hashes.Put(h)
+	return signature
+}
+
 // keyCache remembers derived signing keys. An entry holds for one secret: a changed secret makes a new one. It is safe for concurrent use.
 type keyCache struct {
 	mu   sync.RWMutex
@@ -70,20 +92,20 @@ type keyCache struct {
 
 type cachedKey struct {
 	secret string
-	key    [sha256.Size]byte
+	key    *signingKey
 }
 
 // keyCacheSize bounds the cache; at the bound it starts again.
 const keyCacheSize = 1024
 
-func (c *keyCache) get(s scope, secret string) [sha256.Size]byte {
+func (c *keyCache) get(s scope, secret string) *signingKey {
 	c.mu.RLock()
 	e, ok := c.keys[s]
 	c.mu.RUnlock()
 	if ok && e.secret == secret {
 		return e.key
 	}
-	e = cachedKey{secret, s.signingKey(secret)}
+	e = cachedKey{secret, &signingKey{key: s.signingKey(secret)}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.keys == nil || len(c.keys) >= keyCacheSize {

@@ -342,7 +342,7 @@ func TestAChangedSecretIsNotServedFromTheCache(t *testing.T) {
 	var c keyCache
 	s := scope{"AKID", "20130524", "us-east-1"}
 	one, two := c.get(s, "one"), c.get(s, "two")
-	if one == two || one != s.signingKey("one") || two != s.signingKey("two") || c.get(s, "one") != one {
+	if one.key == two.key || one.key != s.signingKey("one") || two.key != s.signingKey("two") || c.get(s, "one").key != one.key {
 		t.Error("the cache answers for another secret")
 	}
 }
