@@ -13,10 +13,20 @@ const MaxSize = 8 << 20
 
 // Chunk is verified bytes and their name. The zero Chunk holds nothing.
 //
-// A Chunk does not own its bytes: who hands one over says how long they stay as they are. Whoever keeps one for longer calls [Chunk.Clone].
+// A Chunk does not own its bytes: who hands one over says how long they stay as they are. Whoever keeps one for longer calls [Chunk.Clone],
+// or holds its [Chunk.Lease].
 type Chunk struct {
-	id   ID
-	data []byte
+	id    ID
+	data  []byte
+	lease Lease
+}
+
+// Lease is memory that chunks lie in, to be used again when nobody holds it.
+type Lease interface {
+	// Hold keeps the bytes as they are. It is called while they are valid: before the yield that got the chunk returns.
+	Hold()
+	// Release ends one Hold, and with the last of them the bytes.
+	Release()
 }
 
 // ID is the chunk's name.
@@ -29,7 +39,16 @@ func (c Chunk) Data() []byte { return c.data }
 func (c Chunk) Size() int { return len(c.data) }
 
 // Clone is the same chunk with bytes of its own.
-func (c Chunk) Clone() Chunk { return Chunk{c.id, bytes.Clone(c.data)} }
+func (c Chunk) Clone() Chunk { return Chunk{id: c.id, data: bytes.Clone(c.data)} }
+
+// Lease is the memory that the chunk's bytes can be held in, or nil: then they must be copied.
+func (c Chunk) Lease() Lease { return c.lease }
+
+// On is the chunk with a lease of the memory that its bytes lie in.
+func (c Chunk) On(l Lease) Chunk {
+	c.lease = l
+	return c
+}
 
 // Domain is a dedup domain: inside one, equal bytes have equal names; the names of two domains have nothing to do with each other, so
 // neither can tell what the other holds. It is safe for concurrent use.
@@ -70,7 +89,7 @@ func (d Domain) Make(data []byte) Chunk {
 	if len(data) > MaxSize {
 		panic(fmt.Sprintf("chunk: %d bytes exceed %d", len(data), MaxSize))
 	}
-	return Chunk{d.Name(data), data}
+	return Chunk{id: d.Name(data), data: data}
 }
 
 // Verify makes the chunk that id names of data, shared as by [Domain.Make], or fails with [ErrCorrupt].
@@ -78,5 +97,5 @@ func (d Domain) Verify(id ID, data []byte) (Chunk, error) {
 	if len(data) > MaxSize || d.Name(data) != id {
 		return Chunk{}, fmt.Errorf("chunk %v: %w", id, ErrCorrupt)
 	}
-	return Chunk{id, data}, nil
+	return Chunk{id: id, data: data}, nil
 }

@@ -34,12 +34,22 @@ func (b *Buffers) Lent() int64 { return b.lent.Load() }
 // try lends a buffer of at least n bytes within the limit, or nil.
 func (b *Buffers) try(n int) *buffer {
 	n = capacity(n)
-	if b.lent.Add(int64(n)) > b.limit {
-		b.lent.Add(-int64(n))
+	if !b.reserve(n) {
 		return nil
 	}
 	return b.take(n)
 }
+
+// reserve counts n bytes as lent, if the limit allows it, for what is then taken, or held elsewhere.
+func (b *Buffers) reserve(n int) bool {
+	if b.lent.Add(int64(n)) > b.limit {
+		b.unreserve(n)
+		return false
+	}
+	return true
+}
+
+func (b *Buffers) unreserve(n int) { b.lent.Add(-int64(n)) }
 
 // get lends a buffer of at least n bytes in any case.
 func (b *Buffers) get(n int) *buffer {
@@ -61,10 +71,14 @@ func (b *Buffers) take(n int) *buffer {
 
 // free takes a buffer back.
 func (b *Buffers) free(lent *buffer) {
-	n := cap(lent.data)
-	b.lent.Add(-int64(n))
+	b.unreserve(cap(lent.data))
+	b.giveBack(lent)
+}
+
+// giveBack takes back what was taken of bytes that stay reserved.
+func (b *Buffers) giveBack(lent *buffer) {
 	if !lent.own {
-		b.pools[bits.Len(uint(n))-1].Put(lent)
+		b.pools[bits.Len(uint(cap(lent.data)))-1].Put(lent)
 	}
 }
 

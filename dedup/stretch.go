@@ -109,7 +109,7 @@ func (r *Reader) descendInto(ctx context.Context, path []chunk.ID, nodes []Entry
 }
 
 // get asks for a stretch's pieces and hands each, once and in any order, to visit.
-func (r *Reader) get(ctx context.Context, s stretch, visit func(i int, w wanted, data []byte) error) error {
+func (r *Reader) get(ctx context.Context, s stretch, visit func(i int, w wanted, c chunk.Chunk) error) error {
 	ids := make([]chunk.ID, len(s.pieces))
 	for i, e := range s.pieces {
 		ids[i] = e.ID
@@ -125,7 +125,7 @@ func (r *Reader) get(ctx context.Context, s stretch, visit func(i int, w wanted,
 				return fmt.Errorf("piece %v has %d bytes, its manifest says %d: %w", c.ID(), c.Size(), s.pieces[i].Size, ErrMalformed)
 			}
 			seen++
-			return visit(i, w, c.Data()[w.from:w.to])
+			return visit(i, w, c)
 		})
 		return stopped
 	})
@@ -142,8 +142,8 @@ func (r *Reader) get(ctx context.Context, s stretch, visit func(i int, w wanted,
 
 // fetch copies a stretch into p, which is as long.
 func (r *Reader) fetch(ctx context.Context, s stretch, p []byte) error {
-	return r.get(ctx, s, func(_ int, w wanted, data []byte) error {
-		copy(p[w.at:], data)
+	return r.get(ctx, s, func(_ int, w wanted, c chunk.Chunk) error {
+		copy(p[w.at:], c.Data()[w.from:w.to])
 		return nil
 	})
 }
@@ -159,7 +159,8 @@ func (r *Reader) stream(ctx context.Context, s stretch, w io.Writer) (int64, err
 		next++
 		return err
 	}
-	err := r.get(ctx, s, func(i int, _ wanted, data []byte) error {
+	err := r.get(ctx, s, func(i int, w wanted, c chunk.Chunk) error {
+		data := c.Data()[w.from:w.to]
 		if i != next {
 			early[i] = append([]byte(nil), data...)
 			return nil

@@ -65,6 +65,32 @@ func getAnyClass(t *testing.T, h Harness) {
 	}
 }
 
+func leases(t *testing.T, h Harness) {
+	d := Domain(1)
+	s := h.Opener.Open(d, chunk.Data)
+	chunks := Chunks(d, 1, 60, 20_000) // enough for a store that lends only what is worth it
+	put(t, s, chunks)
+	for round := range 3 {
+		var held []chunk.Chunk
+		for range 2 {
+			must(t, s.Get(t.Context(), IDs(chunks), func(c chunk.Chunk) error {
+				if c.Lease() != nil {
+					c.Lease().Hold()
+					held = append(held, c)
+				}
+				return nil
+			}))
+		}
+		wantHeld(t, s, chunks) // reads over what nobody holds
+		for _, c := range held {
+			if again := d.Make(c.Data()); again.ID() != c.ID() {
+				t.Fatalf("round %d: a chunk that is held has changed", round)
+			}
+			c.Lease().Release()
+		}
+	}
+}
+
 func yieldAlone(t *testing.T, h Harness) {
 	s := h.Opener.Open(Domain(1), chunk.Data)
 	chunks := Chunks(Domain(1), 1, 100, 300)

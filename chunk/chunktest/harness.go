@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(*testing.T) Harness) {
 		{"GetReturnsTheErrorOfYieldUnwrapped", getYieldError},
 		{"GetServesWhateverTheClass", getAnyClass},
 		{"CallsOfYieldDoNotOverlap", yieldAlone},
+		{"WhatIsHeldByItsLeaseStaysAsItIs", leases},
 		{"NothingIsAskedOfEmptyBatches", emptyBatches},
 		{"PutDoesNotKeepTheCallersBytes", putOwnership},
 		{"PutOfWhatIsHeldChangesNothing", putTwice},

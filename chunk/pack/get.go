@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/edgefs/edgefs/chunk"
 )
@@ -17,23 +18,42 @@ const (
 )
 
 // buffers are for reads.
-type buffers struct{ pool sync.Pool } // of *[]byte
+type buffers struct{ pool sync.Pool } // of *span
 
-func (p *buffers) get(size int) *[]byte {
-	b, _ := p.pool.Get().(*[]byte)
-	if b == nil || cap(*b) < size {
-		made := make([]byte, max(size, spanSize))
-		b = &made
-	}
-	*b = (*b)[:size]
-	return b
+// span is what was read at once, and the lease of the chunks in it.
+type span struct {
+	data []byte
+	pool *sync.Pool
+	held atomic.Int32
 }
 
-// put gives a buffer back; those for large chunks are left to the garbage collector.
-func (p *buffers) put(b *[]byte) {
-	if cap(*b) <= 2*spanSize {
-		p.pool.Put(b)
+// get lends a span to be released.
+func (p *buffers) get(size int) *span {
+	s, _ := p.pool.Get().(*span)
+	if s == nil || cap(s.data) < size {
+		s = &span{data: make([]byte, max(size, spanSize)), pool: &p.pool}
 	}
+	s.data = s.data[:size]
+	s.Hold()
+	return s
+}
+
+// Hold is [chunk.Lease].
+func (s *span) Hold() { s.held.Add(1) }
+
+// Release is [chunk.Lease]. Spans for large chunks are left to the garbage collector.
+func (s *span) Release() {
+	if s.held.Add(-1) == 0 && cap(s.data) <= 2*spanSize {
+		s.pool.Put(s)
+	}
+}
+
+// lease is s, for chunks to be held in, unless so little of it is in use that copies of those are better.
+func (s *span) lease() chunk.Lease {
+	if len(s.data) < cap(s.data)/2 {
+		return nil
+	}
+	return s
 }
 
 // found is a chunk to be read.
@@ -131,8 +151,8 @@ func spanOf(chunks []found) int {
 func (v view) readSpan(chunks []found, yield func(chunk.Chunk) error, failed *failures) error {
 	from := chunks[0].entry.Offset
 	buf := v.d.buffers.get(int(chunks[len(chunks)-1].end() - from))
-	defer v.d.buffers.put(buf)
-	if err := v.d.read(chunks[0].entry.Generation, *buf, from); err != nil && len(chunks) > 1 {
+	defer buf.Release()
+	if err := v.d.read(chunks[0].entry.Generation, buf.data, from); err != nil && len(chunks) > 1 {
 		for i := range chunks { // one bad sector must not hide the others
 			if err := v.readSpan(chunks[i:i+1], yield, failed); err != nil {
 				return err
@@ -144,11 +164,11 @@ func (v view) readSpan(chunks []found, yield func(chunk.Chunk) error, failed *fa
 	}
 	for _, f := range chunks {
 		at := f.entry.Offset - from + recordSize
-		c, err := v.domain.Verify(f.key.ID, (*buf)[at:at+int64(f.entry.Length)])
+		c, err := v.domain.Verify(f.key.ID, buf.data[at:at+int64(f.entry.Length)])
 		if err != nil {
 			err = v.readAgain(f, err, yield, failed)
 		} else {
-			err = yield(c)
+			err = yield(c.On(buf.lease()))
 		}
 		if err != nil {
 			return err

@@ -130,8 +130,8 @@ func (s *scrub) live(records []record) ([]found, error) {
 func (s *scrub) span(i packInfo, chunks []found) error {
 	from := chunks[0].entry.Offset
 	buf := s.d.buffers.get(int(chunks[len(chunks)-1].end() - from))
-	defer s.d.buffers.put(buf)
-	err := s.d.read(i.generation, *buf, from)
+	defer buf.Release()
+	err := s.d.read(i.generation, buf.data, from)
 	if errors.Is(err, chunk.ErrCorrupt) && len(chunks) > 1 { // the file ends early: some may still be whole
 		for n := range chunks {
 			if err := s.span(i, chunks[n:n+1]); err != nil {
@@ -146,7 +146,7 @@ func (s *scrub) span(i packInfo, chunks []found) error {
 	for _, f := range chunks {
 		s.report.Chunks++
 		s.report.Bytes += int64(f.entry.Length)
-		if err == nil && s.whole(i, f, (*buf)[f.entry.Offset-from:]) {
+		if err == nil && s.whole(i, f, buf.data[f.entry.Offset-from:]) {
 			continue
 		}
 		if err := s.drop(f); err != nil {
