@@ -5,43 +5,45 @@ import (
 	"io"
 
 	"github.com/edgefs/edgefs/chunk"
+	"golang.org/x/sync/semaphore"
 )
 
-// ahead reads one large range: of its batches one is being read, one waits, one is being written.
+const (
+	// aheadReserve is the memory that reading ahead is accounted with: a stretch whose pieces come out of order, and what waits to be written.
+	aheadReserve = stretchSize + 2<<20
+	// aheadWaits bounds the bytes that wait to be written: what is written soon after it was verified is still in the processor's cache.
+	aheadWaits = 1 << 20
+)
+
+// ahead reads one large range while what came before is written.
 type ahead struct {
 	buffers *Buffers
-	idle    chan *pieces
-	read    chan *pieces
+	waits   *semaphore.Weighted
+	read    chan piece
 }
 
-// pieces are a stretch's, in order, ready to be written.
-type pieces struct {
-	data  [][]byte
-	lease []chunk.Lease // that holds data, or nil
-	copy  []*buffer     // that data was copied to, or nil
-	err   error
+// piece is bytes of the range that stay as they are until they are dropped.
+type piece struct {
+	data  []byte
+	lease chunk.Lease // that data lies in, or
+	copy  *buffer     // that it was copied to
+	err   error       // the last piece has only that
 }
-
-const aheadBuffers = 3
 
 // lendAhead is nil where the memory is not there: the range is then read without.
 func (r *Reader) lendAhead() *ahead {
 	buffers := r.Buffers
 	if buffers == nil {
-		buffers = NewBuffers(aheadBuffers * stretchSize)
+		buffers = NewBuffers(aheadReserve)
 	}
-	if !buffers.reserve(aheadBuffers * stretchSize) {
+	if !buffers.reserve(aheadReserve) {
 		return nil
 	}
-	a := &ahead{buffers, make(chan *pieces, aheadBuffers), make(chan *pieces, aheadBuffers)}
-	for range aheadBuffers {
-		a.idle <- &pieces{}
-	}
-	return a
+	return &ahead{buffers, semaphore.NewWeighted(aheadWaits), make(chan piece, 64)}
 }
 
 func (r *Reader) readAhead(ctx context.Context, w io.Writer, offset, length int64, a *ahead) (int64, error) {
-	defer a.buffers.unreserve(aheadBuffers * stretchSize)
+	defer a.buffers.unreserve(aheadReserve)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go r.fill(ctx, offset, length, a)
@@ -51,18 +53,16 @@ func (r *Reader) readAhead(ctx context.Context, w io.Writer, offset, length int6
 		if err == nil {
 			err = p.err
 		}
-		for i, data := range p.data {
-			if err == nil {
-				var k int
-				k, err = w.Write(data)
-				n += int64(k)
-			}
-			a.drop(p, i)
+		if err == nil {
+			var k int
+			k, err = w.Write(p.data)
+			n += int64(k)
 		}
 		if err != nil {
 			cancel()
 		}
-		a.idle <- p
+		a.waits.Release(weight(p))
+		a.drop(p)
 	}
 	return n, err
 }
@@ -70,45 +70,56 @@ func (r *Reader) readAhead(ctx context.Context, w io.Writer, offset, length int6
 func (r *Reader) fill(ctx context.Context, offset, length int64, a *ahead) {
 	defer close(a.read)
 	for s, err := range r.stretches(ctx, offset, length) {
-		p := <-a.idle
-		p.clear(len(s.pieces))
-		if p.err = err; err == nil {
-			p.err = r.get(ctx, s, func(i int, w wanted, c chunk.Chunk) error {
-				a.keep(p, i, c.Data()[w.from:w.to], c.Lease())
-				return nil
-			})
+		if err == nil {
+			err = r.fillStretch(ctx, s, a)
 		}
-		failed := p.err != nil
-		a.read <- p
-		if failed {
+		if err != nil {
+			a.read <- piece{err: err}
 			return
 		}
 	}
 }
 
-// clear makes room for n pieces.
-func (p *pieces) clear(n int) {
-	p.data, p.lease, p.copy = append(p.data[:0], make([][]byte, n)...), append(p.lease[:0], make([]chunk.Lease, n)...), append(p.copy[:0], make([]*buffer, n)...)
+// fillStretch hands the pieces of a stretch on in their order, whatever the one that they come in.
+func (r *Reader) fillStretch(ctx context.Context, s stretch, a *ahead) error {
+	early := make([]piece, len(s.pieces))
+	next := 0
+	defer func() {
+		for _, p := range early[next:] {
+			a.drop(p)
+		}
+	}()
+	return r.get(ctx, s, func(i int, w wanted, c chunk.Chunk) error {
+		early[i] = a.keep(c.Data()[w.from:w.to], c.Lease())
+		for ; next < len(early) && early[next].data != nil; next++ {
+			if err := a.waits.Acquire(ctx, weight(early[next])); err != nil {
+				return err
+			}
+			a.read <- early[next]
+		}
+		return nil
+	})
 }
 
-// keep holds piece i until it is dropped, where it lies or in a copy.
-func (a *ahead) keep(p *pieces, i int, data []byte, lease chunk.Lease) {
+// weight is what a piece takes of what may wait: all of it, when it is larger.
+func weight(p piece) int64 { return int64(min(len(p.data), aheadWaits)) }
+
+// keep holds bytes until they are dropped, where they lie or in a copy.
+func (a *ahead) keep(data []byte, lease chunk.Lease) piece {
 	if lease != nil {
 		lease.Hold()
-		p.data[i], p.lease[i] = data, lease
-		return
+		return piece{data: data, lease: lease}
 	}
 	b := a.buffers.take(capacity(len(data)))
 	b.data = append(b.data, data...)
-	p.data[i], p.copy[i] = b.data, b
+	return piece{data: b.data, copy: b}
 }
 
-func (a *ahead) drop(p *pieces, i int) {
-	if lease := p.lease[i]; lease != nil {
-		lease.Release()
+func (a *ahead) drop(p piece) {
+	if p.lease != nil {
+		p.lease.Release()
 	}
-	if b := p.copy[i]; b != nil {
-		a.buffers.giveBack(b)
+	if p.copy != nil {
+		a.buffers.giveBack(p.copy)
 	}
-	p.data[i], p.lease[i], p.copy[i] = nil, nil, nil
 }

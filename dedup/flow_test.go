@@ -103,7 +103,7 @@ func TestReadingAheadIsBounded(t *testing.T) {
 			asked += int64(len(p.data.held[id]))
 		}
 		p.data.mu.Unlock()
-		if asked < 2*stretchSize-1<<20 || asked > aheadBuffers*stretchSize {
+		if asked < aheadWaits || asked > aheadReserve {
 			t.Errorf("while the first write hangs %d KiB were read", asked>>10)
 		}
 		close(release)
