@@ -12,7 +12,7 @@ const (
 	// aheadReserve is the memory that reading ahead is accounted with: a stretch whose pieces come out of order, and what waits to be written.
 	aheadReserve = stretchSize + 2<<20
 	// aheadWaits bounds the bytes that wait to be written: what is written soon after it was verified is still in the processor's cache.
-	aheadWaits = 1 << 20
+	aheadWaits = 512 << 10
 )
 
 // ahead reads one large range while what came before is written.

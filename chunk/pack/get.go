@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	spanSize = 1 << 20  // that is read at once; one chunk may be larger
-	spanGap  = 32 << 10 // that is rather read than skipped
+	spanSize = 512 << 10 // that is read at once; one chunk may be larger
+	spanGap  = 32 << 10  // that is rather read than skipped
 )
 
 // buffers are for reads.
