@@ -110,6 +110,8 @@ type call struct {
 	signer signer
 }
 
+var serverName = []string{"EdgeFS"} // never changed
+
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
@@ -117,12 +119,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := &clientBody{ReadCloser: r.Body, conn: http.NewResponseController(w), stall: g.stall}
 	if r.Body != http.NoBody {
 		r.Body = body
-		body.wait()
+		body.wait(start)
 	}
 	c := &call{Gateway: g, w: &response{ResponseWriter: w, conn: body.conn, stall: g.stall}, r: r, id: newRequestID(), op: "Unknown"}
 	h := w.Header()
 	h[requestID] = []string{c.id}
-	h["Server"] = []string{"EdgeFS"}
+	h["Server"] = serverName
 	err := c.serve()
 	aborted := err != nil && !c.fail(err)
 	s := Sample{c.op, cmp.Or(c.w.status, http.StatusOK), body.n, c.w.sent, time.Since(start), aborted}
@@ -290,7 +292,8 @@ type response struct {
 	http.ResponseWriter
 	conn   *http.ResponseController
 	stall  time.Duration
-	status int // 0 until the answer has begun
+	set    time.Time // when the deadline was set last
+	status int       // 0 until the answer has begun
 	sent   int64
 }
 
@@ -308,7 +311,10 @@ func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	_ = w.conn.SetWriteDeadline(time.Now().Add(w.stall)) // a server that cannot has none
+	if now := time.Now(); now.Sub(w.set) > w.stall/4 {
+		w.set = now
+		_ = w.conn.SetWriteDeadline(now.Add(w.stall)) // a server that cannot has none
+	}
 	n, err := w.ResponseWriter.Write(b)
 	w.sent += int64(n)
 	return n, err
