@@ -11,6 +11,7 @@ DATA ?= .edgefs
 FUZZTIME ?= 30s
 SEEDS ?= 500
 KILLS ?= 200
+KEYS ?= 1000000
 # The commit goes into the binary where git can tell it; a checkout of somebody else's, or an archive, builds too.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
 
@@ -84,6 +85,10 @@ race: ## The short tests with the race detector
 bench: build ## The figures, each beside its raw limit in the same run, in under ten minutes
 	$(GO) build -o bin/loadtest ./loadtest/cmd/loadtest
 	$(GO) run ./test/bench
+
+.PHONY: scale
+scale: ## What KEYS keys in a bucket cost: ingest, memory, bytes written, pages, reads (a million in a minute and 2 GiB of disk)
+	$(GO) run ./test/scale -keys $(KEYS)
 
 .PHONY: sim
 sim: ## The simulation of segments in virtual time: SEEDS seeds, or only SEED=n with its steps

@@ -59,8 +59,7 @@ func Layers() []Layer {
 		// What loads and what shows: they meet a segment as its users do.
 		{"loadtest", nil},
 		{"loadtest/...", []string{"loadtest/..."}},
-		{"test/sim", []string{"..."}},
-		{"test/sim/...", []string{"..."}},
+		{"test/scale", []string{"..."}},
 		{"test/...", []string{"internal/admin", "internal/buildinfo", "loadtest/...", "test/..."}},
 	}
 }
