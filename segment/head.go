@@ -67,6 +67,16 @@ func (h head) conflicted() bool {
 	return false
 }
 
+// openExactly says whether the current version and the open losers are those of ids.
+func (h head) openExactly(ids []VersionID) bool {
+	open := h.losers()
+	if v := h.current(); v != nil {
+		open = append(open, v)
+	}
+	missing := func(v *Version) bool { return !slices.Contains(ids, v.VersionID) }
+	return len(open) == len(ids) && !slices.ContainsFunc(open, missing)
+}
+
 // headOf makes the head of all versions of a key, newest first.
 func headOf(all []*Version) head { return head{all, len(all)}.settle() }
 

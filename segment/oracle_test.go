@@ -207,6 +207,56 @@ func (o *oracle) checkFates(id BucketID, c Vector) error {
 	return nil
 }
 
+// resolving is how the ETag begins that a random write says it resolves with.
+const resolving = "resolving "
+
+// checkAddressed looks at each write with its writer's eyes: it names only what that had seen, and of the open losers that it had seen a
+// plain write of content names none, a resolving one all, and any other write all or none.
+func (o *oracle) checkAddressed(id BucketID) error {
+	for _, r := range o.written[id] {
+		seen := r.deps.With(Dot{r.Dot.Origin, r.Dot.N - 1})
+		var known map[string][]*Version
+		for _, e := range r.effects {
+			named := map[VersionID]bool{}
+			for _, v := range e.over {
+				named[v] = true
+			}
+			for _, g := range e.gone {
+				named[g.version] = true
+				if !seen.Has(g.hold) {
+					return fmt.Errorf("%v takes away %v, which it had not seen", r.Dot, g.hold)
+				}
+			}
+			for v := range named {
+				if !seen.Has(v.Dot) {
+					return fmt.Errorf("%v names %v, which it had not seen", r.Dot, v.Dot)
+				}
+			}
+			if e.hold == nil && len(named) == 1 { // one version removed, perhaps
+				continue
+			}
+			if known == nil {
+				known = o.meaning(id, seen)
+			}
+			losers, addressed := headOf(known[e.key]).losers(), 0
+			for _, v := range losers {
+				if named[v.VersionID] {
+					addressed++
+				}
+			}
+			plain, resolves := false, false
+			if e.hold != nil && e.hold.Attrs.ETag != "" && !slices.ContainsFunc(known[e.key], func(v *Version) bool { return v.Attrs.ETag == e.hold.Attrs.ETag }) {
+				resolves = strings.HasPrefix(e.hold.Attrs.ETag, resolving) // else it was put, and is no copy of what a resolution kept
+				plain = !resolves
+			}
+			if plain && addressed > 0 || resolves && addressed < len(losers) || addressed > 0 && addressed < len(losers) {
+				return fmt.Errorf("%v of %q names %d of %d open losers", r.Dot, e.key, addressed, len(losers))
+			}
+		}
+	}
+	return nil
+}
+
 func render(m map[string][]*Version) string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(m)) {

@@ -159,7 +159,9 @@ func (m *sim) write(s *site) error {
 	}
 	m.n++
 	key := []string{"k", "d/x", "d/y", "d\x00/z", "e"}[m.rng.IntN(5)]
-	switch n := m.rng.IntN(20); {
+	switch n := m.rng.IntN(24); {
+	case n >= 20:
+		return m.resolve(b, key, n)
 	case n < 10:
 		m.step = "put " + key
 		_, err := b.Put(m.ctx, key, Attrs{ETag: fmt.Sprint(m.n)}, Cond{}, strings.NewReader(fmt.Sprint("data", m.n)))
@@ -193,6 +195,42 @@ func (m *sim) write(s *site) error {
 		_, err = b.Copy(m.ctx, src, key, Attrs{}, Cond{})
 		return err
 	}
+}
+
+// resolve is a write that ends a conflict, where there is one: after it the key has none here.
+func (m *sim) resolve(b *Bucket, key string, n int) error {
+	h, err := b.view(key).head(m.ctx, key)
+	if err != nil {
+		return err
+	}
+	switch n {
+	case 20:
+		m.step = "resolving put " + key
+		_, err = b.Put(m.ctx, key, Attrs{ETag: fmt.Sprint(resolving, m.n)}, Cond{Resolve: true}, strings.NewReader(fmt.Sprint("data", m.n)))
+	case 21:
+		m.step = "resolving delete " + key
+		_, err = b.Delete(m.ctx, key, Cond{Resolve: true})
+	default:
+		open := h.losers()
+		if h.count > 0 {
+			open = append(open, h.current())
+		}
+		if len(open) == 0 {
+			m.step = "nothing to resolve"
+			return nil
+		}
+		keep := open[m.rng.IntN(len(open))]
+		m.step = fmt.Sprintf("resolve %s keeping %v", key, keep.Dot)
+		_, err = b.Resolve(m.ctx, key, VersionRef{ID: keep.VersionID}, Cond{})
+	}
+	if err != nil {
+		return err
+	}
+	h, err = b.view(key).head(m.ctx, key)
+	if err == nil && h.conflicted() {
+		err = fmt.Errorf("%q is in conflict still", key)
+	}
+	return err
 }
 
 func (m *sim) anyVersion(b *Bucket, key string) *Version {
@@ -276,6 +314,9 @@ func (m *sim) finish(t *testing.T, seed uint64) {
 			t.Errorf("seed %d: bucket %v has roots %v", seed, id, roots)
 		}
 		if err := m.oracle.checkFates(id, m.sites[0].bucket(id).Seen()); err != nil {
+			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
+		}
+		if err := m.oracle.checkAddressed(id); err != nil {
 			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
 		}
 	}

@@ -21,6 +21,8 @@ import (
 //	site a create BUCKET [VERSIONING]  also: drop BUCKET, versioning VERSIONING
 //	site a put KEY VALUE               in bucket box; KEY may be BUCKET/KEY
 //	site a delete KEY                  a plain DELETE
+//	site a resolve KEY VERSION         the conflict of KEY ends in favour of VERSION
+//	site a put-resolving KEY VALUE     a PUT that ends it; also: delete-resolving KEY
 //	site a remove KEY VERSION          one version, by its name in "show versions", or null
 //	site a get KEY [VERSION]
 //	cut a b, heal                      links
@@ -72,7 +74,7 @@ func (s *story) refused(what string, err error) {
 	if err == nil {
 		return
 	}
-	for _, known := range []error{ErrNoSuchBucket, ErrBucketExists, ErrBucketNotEmpty, ErrNoSuchVersion, ErrNoSuchKey, ErrNotHome, ErrClockAhead, ErrQuarantine} {
+	for _, known := range []error{ErrNoSuchBucket, ErrBucketExists, ErrBucketNotEmpty, ErrNoSuchVersion, ErrNoSuchKey, ErrNotHome, ErrPrecondition, ErrClockAhead, ErrQuarantine} {
 		if errors.Is(err, known) {
 			err = known
 		}
@@ -183,8 +185,14 @@ func (s *story) act(a *site, verb string, args []string) error {
 		return b.Configure(s.ctx, func(set *Settings) error { return set.Versioning.UnmarshalText([]byte(args[0])) })
 	case "put":
 		_, err = b.Put(s.ctx, key, Attrs{ETag: args[1]}, Cond{}, strings.NewReader(args[1]))
+	case "put-resolving":
+		_, err = b.Put(s.ctx, key, Attrs{ETag: args[1]}, Cond{Resolve: true}, strings.NewReader(args[1]))
 	case "delete":
 		_, err = b.Delete(s.ctx, key, Cond{})
+	case "delete-resolving":
+		_, err = b.Delete(s.ctx, key, Cond{Resolve: true})
+	case "resolve":
+		_, err = b.Resolve(s.ctx, key, s.version(a, b, key, args[1]), Cond{})
 	case "remove":
 		_, err = b.Remove(s.ctx, key, s.version(a, b, key, args[1]), Cond{})
 	case "get":

@@ -15,11 +15,19 @@ import (
 // MaxKey is the longest key, in bytes.
 const MaxKey = 1024
 
-// Cond is what must be true of a key for a write to happen; it is judged together with the write. The zero Cond is always true.
+// Cond is how a write meets what is there of its key: what must be true for it to happen, judged together with the write, and whether it
+// ends a conflict. The zero Cond is always true, and leaves a conflict open.
 type Cond struct {
 	Absent  bool       // the key has no content; else ErrPrecondition
 	Match   []string   // the content has one of these ETags, or any for "*"; ErrNoSuchKey when there is none
 	Version *VersionID // the current version is this one
+	// Open, unless nil, is all that its writer knows of: the current version and each open loser, in any order. ErrPrecondition when there
+	// is another, or one fewer.
+	Open []VersionID
+
+	// Resolve makes the write end the key's conflict: it replaces the open losers that this segment has seen as it does the current version.
+	// It names them, so one that is written elsewhere without knowledge of this write stays open. A plain write leaves them all open.
+	Resolve bool
 }
 
 func (c Cond) check(h head) error {
@@ -33,11 +41,15 @@ func (c Cond) check(h head) error {
 		return fmt.Errorf("%q has the ETag %s: %w", v.Key, v.Attrs.ETag, ErrPrecondition)
 	case c.Version != nil && (h.current() == nil || h.current().VersionID != *c.Version):
 		return fmt.Errorf("the current version is another: %w", ErrPrecondition)
+	case c.Open != nil && !h.openExactly(c.Open):
+		return fmt.Errorf("the open versions are others: %w", ErrPrecondition)
 	}
 	return nil
 }
 
-func (c Cond) any() bool { return c.Absent || c.Match != nil || c.Version != nil }
+func (c Cond) any() bool {
+	return c.Absent || c.Match != nil || c.Version != nil || c.Open != nil
+}
 
 // checkVersion judges the condition of a version, nil when it is not there, instead of the key's current one.
 func (c Cond) checkVersion(v *Version) error {
@@ -181,7 +193,7 @@ func (b *Bucket) planPut(ctx context.Context, key string, c Cond, payload []chun
 		if err := c.check(h); err != nil {
 			return effect{}, err
 		}
-		e := h.address(key, v.settings.Versioning, false)
+		e := h.address(key, v.settings.Versioning, c.Resolve)
 		e.hold = &Version{Key: key, Null: v.settings.Versioning != Versioned}
 		fill(e.hold)
 		return e, nil
@@ -212,7 +224,7 @@ func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error
 		if mode == Unversioned && h.count == 0 {
 			return effect{}, errStop
 		}
-		e := h.address(key, mode, false)
+		e := h.address(key, mode, c.Resolve)
 		if mode != Unversioned || h.remains(e) {
 			e.hold = &Version{Key: key, Null: mode != Versioned, Marker: true}
 		}

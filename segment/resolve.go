@@ -1,0 +1,66 @@
+package segment
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Resolve ends the conflict of a key in favour of one of the versions in it, which keep names: the current one, or an open loser; of any
+// other it is ErrPrecondition. It makes no version where the current one is kept; else what is kept becomes the current version, under a
+// new id, and no payload moves. A delete marker that is kept leaves the key deleted.
+//
+// It returns the version that is current then, or the marker that was kept. What it ends is what this segment has seen: see
+// [Cond.Resolve], which lets any write end a conflict.
+func (b *Bucket) Resolve(ctx context.Context, key string, keep VersionRef, c Cond) (Version, error) {
+	leave, err := b.enter(ctx, key)
+	if err != nil {
+		return Version{}, err
+	}
+	defer leave()
+	var kept *Version
+	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
+		if err := c.check(h); err != nil {
+			return effect{}, err
+		}
+		if kept, err = v.resolve(ctx, key, keep); err != nil {
+			return effect{}, err
+		}
+		if kept.VersionID != h.current().VersionID && !slices.ContainsFunc(h.losers(), func(l *Version) bool { return l.VersionID == kept.VersionID }) {
+			return effect{}, fmt.Errorf("version %s is not in conflict: %w", kept.VersionID, ErrPrecondition)
+		}
+		e := h.resolution(key, v.settings.Versioning, kept)
+		if e.hold == nil && len(e.gone) == 0 && len(e.over) == 0 {
+			return effect{}, errStop
+		}
+		return e, nil
+	})
+	if err == errStop {
+		return *kept, nil
+	}
+	if err == nil {
+		err = b.s.submit(p)
+	}
+	if err != nil {
+		return Version{}, fmt.Errorf("resolve %q: %w", key, err)
+	}
+	if v := p.r.effects[0].hold; v != nil {
+		return *v, nil
+	}
+	return *kept, nil
+}
+
+// resolution is the write that leaves kept, one of the open versions, as the only one.
+func (h head) resolution(key string, mode Versioning, kept *Version) effect {
+	e := h.address(key, mode, true)
+	switch {
+	case kept.VersionID != h.current().VersionID:
+		e.hold = &Version{Key: key, Null: mode != Versioned, Content: kept.Content, Attrs: kept.Attrs, Data: kept.Data}
+	case kept.Marker && mode == Unversioned && !h.remains(e):
+		// with the losers goes what the marker was to hide
+	default:
+		e.gone = slices.DeleteFunc(e.gone, func(g goneHold) bool { return g.version == kept.VersionID })
+		e.over = slices.DeleteFunc(e.over, func(id VersionID) bool { return id == kept.VersionID })
+	}
+	return e
+}
