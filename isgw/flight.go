@@ -42,6 +42,7 @@ type flight struct {
 type batch struct {
 	order
 	flights []*flight
+	began   time.Time
 	cancel  context.CancelFunc
 	waiters int // of all flights; without any the fetch is given up
 }
@@ -77,7 +78,9 @@ func (l *Lazy) tryFetch(ctx context.Context, o order, yield func(chunk.Chunk) er
 				}
 				err = e // one says enough
 				own = own || f.batch == mine
-				again = append(again, f.id)
+				if !errors.Is(e, errUnreached) {
+					again = append(again, f.id)
+				}
 			}
 			l.leave(flights[i : i+1])
 			i++
@@ -99,7 +102,7 @@ func (l *Lazy) join(o order) (flights []*flight, mine *batch, err error) {
 	if l.ctx == nil {
 		return nil, nil, fmt.Errorf("no peer can be asked: %w", chunk.ErrUnavailable)
 	}
-	b := &batch{order: o}
+	b := &batch{order: o, began: time.Now()}
 	for g := range o.groups {
 		for _, id := range o.groups[g].ids {
 			f := l.flights[id]
@@ -182,7 +185,10 @@ func (l *Lazy) await(ctx context.Context, o order, f *flight, yield func(chunk.C
 // fly asks one peer after the other for what is still missing of a batch.
 func (l *Lazy) fly(ctx context.Context, b *batch) {
 	left := b.flights
-	err := l.slot(ctx)
+	err := l.awaitPeer(ctx)
+	if err == nil {
+		err = l.slot(ctx)
+	}
 	if err == nil {
 		defer func() { <-l.slots }()
 		left, err = l.askAll(ctx, b, left)
@@ -196,25 +202,29 @@ func (l *Lazy) fly(ctx context.Context, b *batch) {
 	}
 }
 
-func (l *Lazy) slot(ctx context.Context) error {
-	t := time.NewTimer(l.cfg.Timeout)
-	defer t.Stop()
-	select {
-	case l.slots <- struct{}{}:
-		return nil
-	case <-t.C:
-		l.counters.timeouts.Add(1)
-		return errors.New("too many fetches are under way")
-	case <-ctx.Done():
-		return ctx.Err()
+var (
+	errLost       = errors.New("no peer holds it")
+	errPeerFailed = errors.New("the peer failed")
+)
+
+// askAll asks all peers, and once more when a connection ended under it.
+func (l *Lazy) askAll(ctx context.Context, b *batch, left []*flight) ([]*flight, error) {
+	left, ended, err := l.askEach(ctx, b, left)
+	if len(left) == 0 || !ended || ctx.Err() != nil {
+		return left, err
 	}
+	if down := l.awaitPeer(ctx); down != nil {
+		return left, errors.Join(err, down)
+	}
+	left, _, err = l.askEach(ctx, b, left)
+	return left, err
 }
 
-var errLost = errors.New("no peer holds it")
-
-func (l *Lazy) askAll(ctx context.Context, b *batch, left []*flight) ([]*flight, error) {
+// askEach asks one peer after the other; ended says that a connection ended meanwhile.
+func (l *Lazy) askEach(ctx context.Context, b *batch, left []*flight) (_ []*flight, ended bool, _ error) {
 	peers, down := l.sessions()
 	var errs []error
+	answered := 0
 	for i, s := range peers {
 		if len(left) == 0 || ctx.Err() != nil {
 			break
@@ -222,35 +232,42 @@ func (l *Lazy) askAll(ctx context.Context, b *batch, left []*flight) ([]*flight,
 		patience := max(l.cfg.Timeout/time.Duration(len(peers)-i), min(time.Second, l.cfg.Timeout))
 		var err error
 		if left, err = l.askOne(ctx, b, left, s, patience); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s.conn.Peer().Name, err))
+			errs = append(errs, fmt.Errorf("asked %s at %s: %w", s.conn.Peer().Name, s.conn.Addr(), err))
 		}
+		if err == nil || errors.Is(err, errPeerFailed) {
+			answered++
+		}
+		ended = ended || s.conn.Context().Err() != nil
 	}
-	if len(left) > 0 && down == nil && len(errs) == 0 && len(peers) > 0 && ctx.Err() == nil {
+	if len(left) == 0 {
+		return nil, ended, nil
+	}
+	if down == nil && len(errs) == 0 && len(peers) > 0 && ctx.Err() == nil {
 		l.counters.lost.Add(uint64(len(left)))
-		return left, errLost
+		return left, ended, errLost
 	}
-	if len(peers) == 0 && down == nil {
-		errs = append(errs, errors.New("no segment is linked"))
+	if answered == 0 {
+		errs = append(errs, errUnreached)
 	}
-	return left, errors.Join(append(errs, down, ctx.Err())...)
+	return left, ended, errors.Join(append(errs, down, ctx.Err())...)
 }
 
 // askOne asks one peer, and returns what did not come from it. That it has no more is no error.
 func (l *Lazy) askOne(ctx context.Context, b *batch, left []*flight, s *session, patience time.Duration) ([]*flight, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stall := time.AfterFunc(patience, func() {
+	waiting := s.patience(b.began, patience, func(err error) {
 		l.counters.timeouts.Add(1)
-		cancel(fmt.Errorf("nothing came for %v", patience))
+		cancel(err)
 	})
-	defer stall.Stop()
+	defer waiting.stop()
 	request, index := b.request(left)
 	missing := make(map[*flight]struct{}, len(left))
 	for _, f := range left {
 		missing[f] = struct{}{}
 	}
 	statuses, err := s.fetch(ctx, request, func(pieces []wire.Piece) error {
-		stall.Reset(patience)
+		waiting.renew()
 		return l.arrive(ctx, b, s, pieces, index, missing)
 	})
 	var rest []*flight
@@ -268,7 +285,7 @@ func (l *Lazy) askOne(ctx context.Context, b *batch, left []*flight, s *session,
 		case st == wire.Refused:
 			l.counters.refused.Add(1)
 		case st == wire.Failed && err == nil && len(rest) > 0:
-			err = errors.New("the peer failed")
+			err = errPeerFailed
 		}
 	}
 	return rest, err

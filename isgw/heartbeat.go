@@ -34,6 +34,7 @@ func (s *session) beats(ctx context.Context) error {
 		case <-changed:
 			wait(ctx, beatGap) // for more of it
 		}
+		s.silent() // looks what came
 		if s.quiet() > silence {
 			return fmt.Errorf("no heartbeat for %v: %w", s.quiet().Round(time.Second), transport.ErrLost)
 		}
@@ -60,6 +61,7 @@ func (s *session) listen(ctx context.Context) error {
 		}
 		now := s.k.l.cfg.Clock()
 		s.heard.Store(time.Now().UnixNano())
+		s.silent() // looks what came
 		if rtt := now.Sub(h.Echo) - h.Waited; !h.Echo.IsZero() && rtt >= 0 {
 			s.rtt.Store(int64(rtt))
 			s.skew.Store(int64(h.Clock.Sub(now) + rtt/2))

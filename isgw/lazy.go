@@ -3,7 +3,6 @@ package isgw
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -18,7 +17,8 @@ import (
 type LazyConfig struct {
 	// Chunks is where the segment keeps its chunks, those that are fetched too.
 	Chunks chunk.Opener
-	// Timeout is how long a read waits without anything coming in. Default: 10 s.
+	// Timeout is how long a read waits without anything coming in from a peer that is up. Where none is, it waits for a second at the most:
+	// for a link to come back that was lost just now. Default: 10 s.
 	Timeout time.Duration
 	// Parallel bounds the fetches under way. Default: 32.
 	Parallel int
@@ -36,6 +36,7 @@ type Lazy struct {
 	mu      sync.Mutex
 	links   *Links // nil without
 	flights map[chunk.ID]*flight
+	came    chan struct{} // closed when a link comes up
 	work    sync.WaitGroup
 	ctx     context.Context // of the links
 	stop    context.CancelFunc
@@ -62,7 +63,7 @@ func NewLazy(c LazyConfig) *Lazy {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Lazy{cfg: c, slots: make(chan struct{}, c.Parallel), flights: map[chunk.ID]*flight{}}
+	return &Lazy{cfg: c, slots: make(chan struct{}, c.Parallel), flights: map[chunk.ID]*flight{}, came: make(chan struct{})}
 }
 
 // attach gives the peers to ask; with nil it ends what is under way, and waits for it.
@@ -124,6 +125,9 @@ func (s *lazyStore) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Ch
 			return ctx.Err()
 		}
 		failure = errors.Join(failure, err)
+		if errors.Is(err, errUnreached) { // what is left would wait as long, and be had as little
+			break
+		}
 	}
 	return failure
 }
@@ -168,30 +172,4 @@ func (l *Lazy) full(id segment.BucketID) bool {
 	}
 	b, err := links.seg.BucketByID(id)
 	return err == nil && b.Settings().Full
-}
-
-// sessions are the peers that can be asked now, the nearest first.
-func (l *Lazy) sessions() (up []*session, why error) {
-	l.mu.Lock()
-	links := l.links
-	l.mu.Unlock()
-	if links == nil {
-		return nil, errors.New("there are no links")
-	}
-	var down []error
-	for _, k := range links.all() {
-		if s := k.session(); s != nil {
-			up = append(up, s)
-		} else {
-			down = append(down, k.whyDown())
-		}
-	}
-	slices.SortStableFunc(up, func(a, b *session) int { return int(a.roundTrip() - b.roundTrip()) })
-	return up, errors.Join(down...)
-}
-
-func (k *link) whyDown() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return fmt.Errorf("the link to %s is %s: %s", k.to.Name, k.state, k.why)
 }

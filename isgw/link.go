@@ -53,6 +53,7 @@ type link struct {
 	last    error
 	wasUp   bool
 	current *session
+	left    time.Time    // when the last session ended, or the link was made
 	held    wire.Buckets // as far as is known, also while the link is cut
 	behind  wire.Lag     // how far this segment is behind the peer, as the peer last said
 	heard   time.Time    // when it said so
@@ -61,7 +62,7 @@ type link struct {
 
 func newLink(l *Links, p Peer) *link {
 	k := &link{l: l, id: p.Segment, to: p, arrivals: make(chan *session), wake: make(chan struct{}, 1)}
-	k.state, k.since = Connecting, l.cfg.Clock()
+	k.state, k.since, k.left = Connecting, l.cfg.Clock(), time.Now()
 	k.held, k.sick = wire.Buckets{}, map[segment.BucketID]error{}
 	k.ctx, k.cancel = context.WithCancelCause(context.Background())
 	return k
@@ -96,9 +97,13 @@ func (k *link) poke() {
 // leave ends the link; run returns soon.
 func (k *link) leave() { k.cancel(transport.ErrClosed) }
 
+// session is the one that goes on now, or nil.
 func (k *link) session() *session {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.current == nil || k.current.conn.Context().Err() != nil {
+		return nil
+	}
 	return k.current
 }
 
@@ -208,7 +213,7 @@ func (k *link) hold(s *session) *session {
 	go func() { done <- s.run(k.ctx) }()
 	next, err := k.watch(s, done)
 	k.mu.Lock()
-	k.current = nil
+	k.current, k.left = nil, time.Now()
 	k.mu.Unlock()
 	var closed *transport.CloseError
 	switch {
@@ -242,6 +247,9 @@ func (k *link) watch(s *session, done <-chan error) (next *session, err error) {
 func (k *link) up(s *session) {
 	if p := k.l.prefetch; p != nil {
 		p.again()
+	}
+	if z := k.l.cfg.Lazy; z != nil {
+		defer z.peerCame()
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

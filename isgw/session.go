@@ -38,6 +38,9 @@ type session struct {
 	seen wire.Buckets // what the peer is known to have seen; entries are replaced, never changed
 	last wire.Heartbeat
 	at   time.Time // when it came
+
+	received uint64    // bytes of the connection, when it was looked
+	noticed  time.Time // that there were more of them
 }
 
 // handshake exchanges hellos on a new connection, and closes it when nothing comes of that.
@@ -63,6 +66,7 @@ func (k *link) handshake(ctx context.Context, c transport.Conn) (*session, error
 		return nil, fmt.Errorf("handshake with %s: %w", c.Peer().Name, err)
 	}
 	s.heard.Store(time.Now().UnixNano())
+	s.silent()
 	for id, seen := range s.hello.Seen {
 		s.seen[id] = seen
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgefs/edgefs/isgw/identity"
@@ -25,7 +26,8 @@ type conn struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	incoming chan *stream
-	wire     *wire // shared by both ends
+	received atomic.Uint64 // bytes read
+	wire     *wire         // shared by both ends
 }
 
 // wire is the way between two ends.
@@ -66,8 +68,7 @@ func (c *conn) Stats() transport.Stats {
 	n := c.node.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	l := n.link(c.pair)
-	return transport.Stats{Sent: l.bytes[c.node.id.Segment], Received: l.bytes[c.peer.Segment]}
+	return transport.Stats{Sent: n.link(c.pair).bytes[c.node.id.Segment], Received: c.received.Load()}
 }
 
 func (c *conn) Close(code transport.Code, why string) {

@@ -43,6 +43,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		case len(s.in.buf) > 0:
 			n := copy(p, s.in.buf)
 			s.in.buf = s.in.buf[n:]
+			s.conn.received.Add(uint64(n))
 			w.change.Broadcast()
 			return n, nil
 		case s.in.ended:
