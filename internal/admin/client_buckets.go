@@ -65,3 +65,9 @@ func (c *Client) Conflicts(ctx context.Context, bucket, after string) (p Conflic
 	query := map[string]string{"after": after}
 	return p, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/conflicts"), query: query}, nil, &p)
 }
+
+// Resolve ends the conflict of a key. It returns the version that is current then; a marker when the key stays deleted. A version that is
+// written elsewhere without knowledge of this one is a conflict again.
+func (c *Client) Resolve(ctx context.Context, bucket string, r Resolution) (o Object, err error) {
+	return o, c.call(ctx, request{method: http.MethodPost, path: bucketPath(bucket, "/conflicts")}, r, &o)
+}

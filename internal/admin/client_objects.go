@@ -22,6 +22,7 @@ type PutRequest struct {
 	Meta     map[string]string // lower-case names: content-type and x-amz-meta-...
 	IfAbsent bool              // refuse when the key has content
 	IfMatch  string            // refuse unless the current content has this ETag
+	Resolve  bool              // end the key's conflict: replace all versions that are in it now
 	Size     int64             // of the content; 0 when it is not known
 }
 
@@ -40,8 +41,12 @@ func (c *Client) Put(ctx context.Context, bucket string, p PutRequest, content i
 	if p.IfMatch != "" {
 		header["If-Match"] = p.IfMatch
 	}
+	query := map[string]string{"key": p.Key}
+	if p.Resolve {
+		query["resolve"] = "true"
+	}
 	res, err := c.do(ctx, request{
-		method: http.MethodPut, path: bucketPath(bucket, "/object"), query: map[string]string{"key": p.Key},
+		method: http.MethodPut, path: bucketPath(bucket, "/object"), query: query,
 		header: header, body: content, size: p.Size,
 	})
 	if err != nil {

@@ -98,6 +98,15 @@ type Conflicts struct {
 	Next      string     `json:"next,omitempty"` // the After of the next page; empty at the end
 }
 
+// Resolution ends the conflict of a key in favour of one version.
+type Resolution struct {
+	Key  string `json:"key"`
+	Keep string `json:"keep"` // one of the versions in conflict
+	// Open, unless empty, are the versions that are known to be in conflict, the current one too: with another than these the call is
+	// refused, so that nothing is replaced that nobody has looked at.
+	Open []string `json:"open,omitempty"`
+}
+
 // Credentials are what an S3 client needs.
 type Credentials struct {
 	AccessKey string `json:"accessKey"`

@@ -162,7 +162,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	cond := segment.Cond{Absent: r.Header.Get("If-None-Match") == "*"}
+	cond := segment.Cond{Absent: r.Header.Get("If-None-Match") == "*", Resolve: param(r, "resolve") == "true"}
 	if tag := r.Header.Get("If-Match"); tag != "" {
 		cond.Match = []string{strings.Trim(tag, `"`)}
 	}
@@ -199,6 +199,38 @@ func attributes(r *http.Request) (a segment.Attrs, err error) {
 		return a, invalid("metadata of %d bytes: the most is %d", len(text), maxMeta)
 	}
 	return a, nil
+}
+
+// resolve ends a conflict in favour of one version, which is named as conflicts names it.
+func (s *Server) resolve(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.named(r)
+	if err != nil {
+		return err
+	}
+	var doc admin.Resolution
+	if err := read(r, &doc); err != nil {
+		return err
+	}
+	if doc.Key == "" || doc.Keep == "" {
+		return invalid("a resolution names a key and the version to keep")
+	}
+	keep, err := segment.ParseVersionRef(doc.Keep)
+	if err != nil {
+		return invalid("version %q is not a version id", doc.Keep)
+	}
+	var cond segment.Cond
+	for _, text := range doc.Open {
+		id, err := segment.ParseVersionID(text)
+		if err != nil {
+			return invalid("version %q is not a version id", text)
+		}
+		cond.Open = append(cond.Open, id)
+	}
+	v, err := b.Resolve(r.Context(), doc.Key, keep, cond)
+	if err != nil {
+		return err
+	}
+	return ok(w, s.oneOf(v))
 }
 
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {

@@ -113,12 +113,17 @@ func newServer(t *testing.T) *Server {
 // onSocket is the client of a new server behind a socket.
 func onSocket(t *testing.T) *admin.Client {
 	t.Helper()
+	return socketOf(t, newServer(t))
+}
+
+func socketOf(t *testing.T, server *Server) *admin.Client {
+	t.Helper()
 	dir := t.TempDir()
 	l, err := admin.ListenSocket(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: newServer(t)}}
+	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: server}}
 	s.Start()
 	t.Cleanup(s.Close)
 	return dial(t, dir, admin.Options{})
