@@ -178,7 +178,7 @@ func (a *apply) prefetch(ctx context.Context, group []Edit) error {
 	nodes := []*node{a.old}
 	for nodes[0].level > 0 {
 		ids := touched(nodes, group)
-		children, err := a.tree.store.nodes(ctx, ids)
+		children, err := a.tree.store.nodes(ctx, ids, nodes...)
 		if err != nil {
 			return err
 		}

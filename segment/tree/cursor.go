@@ -101,7 +101,7 @@ func (r *refs) value(ctx context.Context, s *Store, n *node, i int) ([]byte, err
 	id := n.id(i)
 	v, ok := r.values[id]
 	if !ok {
-		values, err := s.values(ctx, refsFrom(n, i, r.ahead))
+		values, err := s.values(ctx, refsFrom(n, i, r.ahead), n)
 		if err != nil {
 			return nil, err
 		}

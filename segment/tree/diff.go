@@ -188,7 +188,7 @@ func (d *differ) onlyB(ctx context.Context) (bool, error) {
 
 func (d *differ) openA(ctx context.Context) error {
 	f := d.a.top()
-	n, err := d.a.store.node(ctx, f.n.id(f.i))
+	n, err := d.a.store.child(ctx, f.n, f.i)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (d *differ) openB(ctx context.Context) error {
 	if f.far != nil && f.far.kids[f.i] != nil {
 		return d.enter(ctx, f.far.kids[f.i], f)
 	}
-	n, err := d.b.store.node(ctx, f.n.id(f.i))
+	n, err := d.b.store.child(ctx, f.n, f.i)
 	if err != nil {
 		return err
 	}

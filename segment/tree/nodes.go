@@ -22,7 +22,7 @@ func (t Tree) Nodes(ctx context.Context, skip func(chunk.ID) bool) iter.Seq2[chu
 		if !yield(t.root, nil) {
 			return
 		}
-		if err := w.below([]chunk.ID{t.root}, -1); err != nil {
+		if err := w.below(nil, []chunk.ID{t.root}, -1); err != nil {
 			yield(chunk.ID{}, err)
 		}
 	}
@@ -36,10 +36,10 @@ type nodeWalk struct {
 	stopped bool
 }
 
-// below yields what is below the nodes ids, which are of the given level (-1: not known).
-func (w *nodeWalk) below(ids []chunk.ID, level int) error {
+// below yields what is below the nodes ids, which are of the given level (-1: not known) and which the nodes from name.
+func (w *nodeWalk) below(from []*node, ids []chunk.ID, level int) error {
 	var nodes []*node
-	err := w.store.fetch(w.ctx, ids, false, func(id chunk.ID, d decoded) error {
+	err := w.store.fetch(w.ctx, ids, from, false, func(id chunk.ID, d decoded) error {
 		n, err := asNode(id, d)
 		if err == nil && level >= 0 && n.level != level {
 			err = fmt.Errorf("node %v: %w: level %d where its parent's is %d", id, ErrInvalid, n.level, level+1)
@@ -80,7 +80,7 @@ func (w *nodeWalk) children(n *node) error {
 	}
 	for len(ids) > 0 {
 		k := min(len(ids), nodesAhead)
-		if err := w.below(ids[:k], n.level-1); err != nil || w.stopped {
+		if err := w.below([]*node{n}, ids[:k], n.level-1); err != nil || w.stopped {
 			return err
 		}
 		ids = ids[k:]

@@ -107,14 +107,14 @@ func (p *path) child(ctx context.Context, f *frame) (*node, error) {
 		return asNode(id, d)
 	}
 	if p.ahead <= 1 {
-		return p.store.node(ctx, id)
+		return p.store.node(ctx, id, f.n)
 	}
 	end := min(f.i+p.ahead, f.n.len())
 	ids := make([]chunk.ID, 0, end-f.i)
 	for i := f.i; i < end; i++ {
 		ids = append(ids, f.n.id(i))
 	}
-	nodes, err := p.store.nodes(ctx, ids)
+	nodes, err := p.store.nodes(ctx, ids, f.n)
 	if err != nil {
 		return nil, err
 	}

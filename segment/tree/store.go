@@ -14,6 +14,7 @@ type Store struct {
 	chunks chunk.Store
 	domain chunk.Domain
 	cache  *Cache
+	mend   Mender // nil: what is lost is lost
 	stats  counters
 }
 
@@ -29,8 +30,12 @@ type counters struct {
 }
 
 // NewStore makes a store over chunks, which are of the domain and, where trees are written, of class Meta. The cache may be nil.
-func NewStore(chunks chunk.Store, domain chunk.Domain, cache *Cache) *Store {
-	return &Store{chunks: chunks, domain: domain, cache: cache}
+func NewStore(chunks chunk.Store, domain chunk.Domain, cache *Cache, opts ...StoreOption) *Store {
+	s := &Store{chunks: chunks, domain: domain, cache: cache}
+	for _, opt := range opts {
+		opt(s)
+	}
+	return s
 }
 
 // Stats is a snapshot of the counters.
@@ -42,9 +47,9 @@ func (s *Store) Stats() Stats {
 	}
 }
 
-// fetch hands each distinct one of ids to yield, in any order, from the cache or with one Get; calls do not overlap. keep says whether what was
-// read goes into the cache.
-func (s *Store) fetch(ctx context.Context, ids []chunk.ID, keep bool, yield func(chunk.ID, decoded) error) error {
+// fetch hands each distinct one of ids, which the nodes from name (none: of a root), to yield, in any order, from the cache or with one Get; calls
+// do not overlap. keep says whether what was read goes into the cache.
+func (s *Store) fetch(ctx context.Context, ids []chunk.ID, from []*node, keep bool, yield func(chunk.ID, decoded) error) error {
 	var missing []chunk.ID
 	for _, id := range ids {
 		d, ok := s.cache.get(id)
@@ -60,7 +65,7 @@ func (s *Store) fetch(ctx context.Context, ids []chunk.ID, keep bool, yield func
 		return nil
 	}
 	s.stats.gets.Add(1)
-	return s.chunks.Get(ctx, missing, func(c chunk.Chunk) error {
+	return s.get(ctx, missing, from, func(c chunk.Chunk) error {
 		s.stats.chunksRead.Add(1)
 		s.stats.bytesRead.Add(int64(c.Size()))
 		d, err := decode(bytes.Clone(c.Data()))
@@ -74,12 +79,21 @@ func (s *Store) fetch(ctx context.Context, ids []chunk.ID, keep bool, yield func
 	})
 }
 
-// node reads one node.
-func (s *Store) node(ctx context.Context, id chunk.ID) (n *node, err error) {
+// child reads the node that entry i of n refers to.
+func (s *Store) child(ctx context.Context, n *node, i int) (*node, error) {
+	id := n.id(i)
 	if d, ok := s.cache.get(id); ok {
 		return asNode(id, d)
 	}
-	err = s.fetch(ctx, []chunk.ID{id}, true, func(id chunk.ID, d decoded) (err error) {
+	return s.node(ctx, id, n)
+}
+
+// node reads one node, which the nodes from name (none: a root).
+func (s *Store) node(ctx context.Context, id chunk.ID, from ...*node) (n *node, err error) {
+	if d, ok := s.cache.get(id); ok {
+		return asNode(id, d)
+	}
+	err = s.fetch(ctx, []chunk.ID{id}, from, true, func(id chunk.ID, d decoded) (err error) {
 		n, err = asNode(id, d)
 		return err
 	})
@@ -89,10 +103,10 @@ func (s *Store) node(ctx context.Context, id chunk.ID) (n *node, err error) {
 	return n, nil
 }
 
-// nodes reads nodes at once, into a slice parallel to ids.
-func (s *Store) nodes(ctx context.Context, ids []chunk.ID) ([]*node, error) {
+// nodes reads nodes at once, into a slice parallel to ids, which the nodes from name.
+func (s *Store) nodes(ctx context.Context, ids []chunk.ID, from ...*node) ([]*node, error) {
 	read := make(map[chunk.ID]*node, len(ids))
-	err := s.fetch(ctx, ids, true, func(id chunk.ID, d decoded) (err error) {
+	err := s.fetch(ctx, ids, from, true, func(id chunk.ID, d decoded) (err error) {
 		read[id], err = asNode(id, d)
 		return err
 	})
@@ -106,10 +120,10 @@ func (s *Store) nodes(ctx context.Context, ids []chunk.ID) ([]*node, error) {
 	return nodes, nil
 }
 
-// values reads referenced values at once.
-func (s *Store) values(ctx context.Context, ids []chunk.ID) (map[chunk.ID][]byte, error) {
+// values reads referenced values at once, which the leaves from name.
+func (s *Store) values(ctx context.Context, ids []chunk.ID, from ...*node) (map[chunk.ID][]byte, error) {
 	values := make(map[chunk.ID][]byte, len(ids))
-	err := s.fetch(ctx, ids, true, func(id chunk.ID, d decoded) error {
+	err := s.fetch(ctx, ids, from, true, func(id chunk.ID, d decoded) error {
 		v, ok := d.(value)
 		if !ok {
 			return fmt.Errorf("value %v: %w: it is a node", id, ErrInvalid)
@@ -129,7 +143,7 @@ func (s *Store) value(ctx context.Context, n *node, i int) ([]byte, error) {
 		return n.inline(i), nil
 	}
 	id := n.id(i)
-	values, err := s.values(ctx, []chunk.ID{id})
+	values, err := s.values(ctx, []chunk.ID{id}, n)
 	if err != nil {
 		return nil, err
 	}

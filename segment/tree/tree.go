@@ -61,7 +61,7 @@ func (t Tree) Get(ctx context.Context, key []byte) (value []byte, ok bool, err e
 			value, err = t.store.value(ctx, n, i)
 			return value, err == nil, err
 		}
-		c, err := t.store.node(ctx, n.id(i))
+		c, err := t.store.child(ctx, n, i)
 		if err != nil {
 			return nil, false, err
 		}
