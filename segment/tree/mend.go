@@ -24,6 +24,7 @@ const (
 
 // Mender gets chunks that a store has lost from elsewhere. It yields them verified, in any order, valid until yield returns, and has put
 // them back, unless that could not be done. It fails when it has not yielded all. An error of yield ends it.
+// It is safe for concurrent use.
 type Mender func(ctx context.Context, lost []Place, yield func(chunk.Chunk) error) error
 
 // StoreOption changes how a [Store] reads.

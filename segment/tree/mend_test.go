@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"testing"
 
 	"github.com/edgefs/edgefs/chunk"
@@ -12,9 +13,10 @@ import (
 
 // mender gives what it is asked for from a twin, as a peer does: only what that one names at the same place.
 type mender struct {
-	t      *testing.T
-	twin   Tree
-	back   *watched // where what came is put again
+	twin Tree
+	back *watched // where what came is put again
+
+	mu     sync.Mutex // a Diff reads with several goroutines
 	given  int
 	denied int
 }
@@ -22,6 +24,8 @@ type mender struct {
 var errDenied = errors.New("denied")
 
 func (m *mender) mend(ctx context.Context, lost []Place, yield func(chunk.Chunk) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var denied error
 	for _, p := range lost {
 		has, err := m.twin.Has(ctx, p)
@@ -52,7 +56,7 @@ func mended(t *testing.T, m model, cache *Cache) (Tree, *mender) {
 	t.Helper()
 	twin, _ := newStore(nil)
 	plain, w := newStore(nil)
-	x := &mender{t: t, twin: build(t, twin, m), back: w}
+	x := &mender{twin: build(t, twin, m), back: w}
 	tr := build(t, plain, m)
 	w.lost = maps.Clone(w.written)
 	return New(NewStore(w, testDomain, cache, Mended(x.mend)), testSalt, tr.Root()), x
