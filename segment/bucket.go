@@ -39,6 +39,7 @@ type Bucket struct {
 	settings settingsRecord
 	stats    counters
 	last     uint64 // log position of the last entry that touched the bucket
+	settled  uint64 // log position up to which the base is all of the bucket, whatever it covers: the log may have been cut there
 	cost     int64  // bytes of memory in overlay and tail, about
 	broken   error  // why entries can no longer be applied; what is here is then not to be believed
 }

@@ -138,10 +138,14 @@ func (s *Segment) capture() *state {
 	s.mu.RUnlock()
 	slices.SortFunc(st.cursors, func(a, b cursorItem) int { return cmp.Compare(a.peer, b.peer) })
 	for _, b := range s.allBuckets() {
-		b.mu.RLock()
-		f := foldItem{b.id, b.base.at, b.base.covers, b.base.bytes, b.base.stats}
-		st.buckets = append(st.buckets, bucketState{f, b.doc.Load(), len(b.tail) == 0 && b.broken == nil})
-		b.mu.RUnlock()
+		b.mu.Lock()
+		clean := len(b.tail) == 0 && b.broken == nil
+		if clean {
+			b.settled = st.pos
+		}
+		f := foldItem{b.id, b.base.at, max(b.base.covers, b.settled), b.base.bytes, b.base.stats}
+		st.buckets = append(st.buckets, bucketState{f, b.doc.Load(), clean})
+		b.mu.Unlock()
 	}
 	return st
 }
