@@ -2,7 +2,10 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/internal/config"
 )
 
 // clusterDir is where "edgefs run" keeps its segments, and where a segment is looked for by its name.
@@ -25,10 +29,11 @@ type app struct {
 
 	endpoint string
 	remote   admin.Options
+	silence  config.Duration
 	json     bool
 	yes      bool
 
-	began bool // the command line was understood
+	began bool // the flags were understood
 }
 
 // client makes the client of the segment that the command line or the environment names.
@@ -38,6 +43,7 @@ func (a *app) client() (*admin.Client, error) {
 		return nil, err
 	}
 	o := a.remote
+	o.Silence = a.silence.Std()
 	if o.Credential == "" {
 		o.Credential = os.Getenv("EDGEFS_CREDENTIAL")
 	}
@@ -92,29 +98,50 @@ func segmentDir(name string) string {
 
 // show writes v as JSON when that was asked for, else what human writes.
 func (a *app) show(v any, human func(w io.Writer)) error {
-	w := bufio.NewWriter(a.out)
-	if a.json {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		if err := e.Encode(v); err != nil {
-			return err
-		}
-	} else {
-		human(w)
+	var b bytes.Buffer
+	if !a.json {
+		human(&b)
+		_, err := a.text().Write(b.Bytes())
+		return err
 	}
-	return w.Flush()
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.out.Write(b.Bytes())
+	return err
+}
+
+// text is where what people read is written.
+func (a *app) text() io.Writer {
+	if isTerminal(a.out) {
+		return printableWriter{a.out}
+	}
+	return a.out
+}
+
+// place writes where a file is, as names does.
+func (a *app) place(p place) string { return a.names()(p.bucket + "/" + p.key) }
+
+// names says how names are written: on a terminal so that they do nothing to it, elsewhere as they are.
+func (a *app) names() func(string) string {
+	if isTerminal(a.out) {
+		return word
+	}
+	return func(s string) string { return s }
 }
 
 // said writes a line that is of interest to people only.
 func (a *app) said(format string, args ...any) {
 	if !a.json {
-		fmt.Fprintf(a.out, format+"\n", args...)
+		fmt.Fprintf(a.text(), format+"\n", args...)
 	}
 }
 
 // confirm asks on a terminal whether something that cannot be undone is meant; elsewhere only --yes means it.
-func (a *app) confirm(format string, args ...any) error {
+func (a *app) confirm(ctx context.Context, format string, args ...any) error {
 	if a.yes {
 		return nil
 	}
@@ -122,10 +149,18 @@ func (a *app) confirm(format string, args ...any) error {
 	if !isTerminal(a.in) {
 		return usagef("%s? There is no terminal to ask on: say --yes", question)
 	}
-	fmt.Fprintf(a.errs, "%s? [y/N] ", question)
-	answer, _ := bufio.NewReader(a.in).ReadString('\n')
+	fmt.Fprintf(a.errs, "%s? [y/N] ", printable(question))
+	in, done, err := input(ctx, a.in)
+	if err != nil {
+		return err
+	}
+	defer done()
+	answer, _ := bufio.NewReader(in).ReadString('\n')
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if !slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer))) {
-		return fmt.Errorf("nothing was done")
+		return errors.New("nothing was done")
 	}
 	return nil
 }

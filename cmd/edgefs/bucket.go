@@ -180,7 +180,7 @@ func (a *app) bucketDeleteCommand() *cobra.Command {
 		Example: "  edgefs bucket delete photos --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.confirm("Delete the bucket %s at all segments", args[0]); err != nil {
+			if err := a.confirm(cmd.Context(), "Delete the bucket %s at all segments", args[0]); err != nil {
 				return err
 			}
 			client, err := a.client()

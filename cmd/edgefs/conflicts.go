@@ -64,7 +64,7 @@ func (a *app) conflicts(ctx context.Context, names []string) error {
 	}
 	return a.show(all, func(w io.Writer) {
 		for _, c := range all {
-			writeConflict(w, c)
+			writeConflict(w, c, a.names())
 		}
 		if len(all) == 0 {
 			fmt.Fprintln(w, "no conflicts")
@@ -72,8 +72,8 @@ func (a *app) conflicts(ctx context.Context, names []string) error {
 	})
 }
 
-func writeConflict(w io.Writer, c inConflict) {
-	fmt.Fprintf(w, "%s/%s\n", c.Bucket, c.Key)
+func writeConflict(w io.Writer, c inConflict, name func(string) string) {
+	fmt.Fprintf(w, "%s/%s\n", c.Bucket, name(c.Key))
 	line := func(what string, o admin.Object) {
 		size := bytesText(o.Size)
 		if o.Marker {

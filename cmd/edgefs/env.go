@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -40,7 +39,9 @@ func (a *app) env(ctx context.Context) error {
 		return err
 	}
 	if c.Endpoint == "" {
-		return errors.New("the segment serves no S3: start it with --s3 HOST:PORT")
+		e := failed(codeUnavailable, "the segment serves no S3")
+		e.hint = "start it with --s3 HOST:PORT"
+		return e
 	}
 	return a.show(c, func(w io.Writer) {
 		for _, v := range [][2]string{

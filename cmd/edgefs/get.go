@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -36,7 +36,11 @@ func (a *app) getCommand() *cobra.Command {
 		Short: "Read a file into a local one",
 		Long: `Read a file into a local one. The local file appears when all of it has arrived and been verified, or not at all.
 
-Without FILE the local one takes the last part of the key; a FILE that is a directory is written into; "-" is standard output.`,
+Without FILE the local one takes the last part of the key; a FILE that is a directory is written into; "-" is standard output.
+
+With --recursive nothing is ever written outside of the directory. A key that cannot be a path in it (a part that is empty, "." or "..",
+longer than 255 bytes, or with control characters) is named and passed over, as is one that cannot be read or written; the exit status then
+tells. An empty object whose key ends in a slash is a directory.`,
 		Example: `  edgefs get photos/2026/cat.jpg
   edgefs get photos/2026/cat.jpg /tmp/
   edgefs get --version null photos/2026/cat.jpg old.jpg
@@ -119,81 +123,60 @@ func (a *app) get(ctx context.Context, arg, to string, o getOptions) error {
 	if info, err := os.Stat(to); to == "" || err == nil && info.IsDir() {
 		to = filepath.Join(to, path.Base(from.key))
 	}
-	object, err := a.getOne(ctx, client, from, to, o)
+	if info, err := os.Stat(to); err == nil && !info.Mode().IsRegular() {
+		return failed(codeInvalid, "%s is a %s, which is not replaced: edgefs cat writes to standard output", word(to), kind(info.Mode()))
+	}
+	dir, err := os.OpenRoot(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	object, err := a.getOne(ctx, client, from, dir, filepath.Base(to), o)
 	if err != nil {
 		return fmt.Errorf("get %s: %w", from, err)
 	}
-	return a.show(object, func(w io.Writer) { fmt.Fprintf(w, "%s  %s\n", to, humanize.IBytes(uint64(object.Size))) })
+	doc := a.document("read")
+	return doc.end(doc.add(got{from.bucket, to, object}, fmt.Sprintf("%s  %s", a.names()(to), humanize.IBytes(uint64(object.Size)))),
+		field{"failed", []undone{}})
 }
 
-// getAll reads everything below a prefix.
-func (a *app) getAll(ctx context.Context, arg, to string, o getOptions) error {
-	if o.version != "" || o.span != "" || to == "-" {
-		return usagef("--recursive reads current files, whole, into a directory")
-	}
-	from, err := parsePlace(arg)
-	if err != nil {
-		return err
-	}
-	client, err := a.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	base := from.key[:strings.LastIndexByte(from.key, '/')+1]
-	var all []admin.Object
-	err = eachObject(ctx, client, from, false, func(object admin.Object) error {
-		name := filepath.FromSlash(strings.TrimPrefix(object.Key, base))
-		if strings.HasSuffix(object.Key, "/") {
-			return nil // a directory that an S3 client drew; it comes with its files
-		}
-		if !filepath.IsLocal(name) {
-			return fmt.Errorf("the key %q is no path below a directory: get it alone", object.Key)
-		}
-		file := filepath.Join(to, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
-			return err
-		}
-		got, err := a.getOne(ctx, client, place{from.bucket, object.Key}, file, o)
-		if err != nil {
-			return fmt.Errorf("get %s/%s: %w", from.bucket, object.Key, err)
-		}
-		all = append(all, got)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return a.show(all, func(w io.Writer) { fmt.Fprintf(w, "%s\n", counted(int64(len(all)), "file")) })
+// got is a file that was read, for JSON.
+type got struct {
+	Bucket string `json:"bucket"`
+	File   string `json:"file"`
+	admin.Object
 }
 
-// getOne reads content into a file, which is there when all of it has arrived.
-func (a *app) getOne(ctx context.Context, client *admin.Client, from place, to string, o getOptions) (object admin.Object, err error) {
+// getOne reads content into a file of dir, which is there when all of it has arrived.
+func (a *app) getOne(ctx context.Context, client *admin.Client, from place, dir *os.Root, to string, o getOptions) (object admin.Object, err error) {
 	r := admin.GetRequest{Key: from.key, Version: o.version}
 	if err := applyRange(&r, o.span); err != nil {
 		return object, err
 	}
-	if _, err := os.Lstat(to); err == nil && !o.force {
-		return object, fmt.Errorf("%s exists: say --force to replace it", to)
+	if _, err := dir.Lstat(to); err == nil && !o.force {
+		e := failed(codeExists, "%s exists", word(filepath.Join(dir.Name(), to)))
+		e.hint = "say --force to replace it"
+		return object, e
 	}
 	object, content, err := client.Get(ctx, from.bucket, r)
 	if err != nil {
 		return object, err
 	}
 	defer content.Close()
-	part, err := os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+".part-*")
+	name := filepath.Join(filepath.Dir(to), ".edgefs-"+rand.Text())
+	part, err := dir.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
 		return object, err
 	}
 	bar := a.progress(path.Base(from.key), object.Size)
 	_, err = io.Copy(part, bar.reader(content))
 	bar.done()
-	err = errors.Join(err, part.Chmod(0o644), part.Close())
+	err = errors.Join(err, part.Close())
 	if err == nil {
-		err = os.Rename(part.Name(), to)
+		err = dir.Rename(name, to)
 	}
 	if err != nil {
-		os.Remove(part.Name())
+		dir.Remove(name)
 	}
 	return object, err
 }

@@ -74,7 +74,12 @@ func (a *app) linkJoinCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			invitation := args[0]
 			if invitation == "-" {
-				text, err := io.ReadAll(io.LimitReader(a.in, 64<<10))
+				in, done, err := input(cmd.Context(), a.in)
+				if err != nil {
+					return err
+				}
+				defer done()
+				text, err := io.ReadAll(io.LimitReader(in, 64<<10))
 				if err != nil {
 					return err
 				}
@@ -139,7 +144,9 @@ func (a *app) links(cmd *cobra.Command, peer string, write func(io.Writer, admin
 		}
 	}
 	if peer != "" && len(shown) == 0 {
-		return fmt.Errorf("no link with %s (edgefs link list shows all)", peer)
+		e := failed(codeNotFound, "no link with %s", peer)
+		e.hint = "edgefs link list shows all"
+		return e
 	}
 	return a.show(shown, func(w io.Writer) {
 		for _, l := range shown {
@@ -159,7 +166,7 @@ func (a *app) linkRemoveCommand() *cobra.Command {
 		Example: "  edgefs link remove tokyo --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.confirm("End the link with %s", args[0]); err != nil {
+			if err := a.confirm(cmd.Context(), "End the link with %s", args[0]); err != nil {
 				return err
 			}
 			client, err := a.client()

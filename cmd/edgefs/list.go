@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -20,6 +18,8 @@ func (a *app) listCommand() *cobra.Command {
 		Use:   "ls [BUCKET[/PREFIX]]",
 		Short: "List buckets, or the files of a bucket",
 		Long: `List buckets, or the files of a bucket. What lies below a slash is folded into one line, unless --recursive is given.
+
+On a terminal a name with characters that cannot be seen is written as $'...', which the shell reads back.
 
 With --versions each version is listed, the newest first, with the id that get, cat, stat and rm take as --version.`,
 		Example: `  edgefs ls
@@ -55,56 +55,35 @@ func (a *app) list(ctx context.Context, arg string, recursive, versions bool) er
 	if !recursive {
 		r.Delimiter = "/"
 	}
-	if a.json {
-		return listJSON(ctx, a.out, client, p.bucket, r)
-	}
-	return eachPage(ctx, client, p.bucket, r, func(l admin.List) error {
-		return a.show(l, func(w io.Writer) { writeList(w, l, versions) })
-	})
-}
-
-// listJSON writes {"objects": [...], "prefixes": [...]}, the objects as they come.
-func listJSON(ctx context.Context, w io.Writer, client *admin.Client, bucket string, r admin.ListRequest) error {
-	prefixes := []string{}
-	before := `{"objects":[`
-	err := eachPage(ctx, client, bucket, r, func(l admin.List) error {
+	doc, prefixes := a.document("objects"), []string{}
+	err = eachPage(ctx, client, p.bucket, r, func(l admin.List) error {
+		if !a.json {
+			return a.show(nil, func(w io.Writer) { writeList(w, l, a.names(), versions) })
+		}
 		prefixes = append(prefixes, l.Prefixes...)
 		for _, o := range l.Objects {
-			text, err := json.Marshal(o)
-			if err != nil {
+			if err := doc.add(o, ""); err != nil {
 				return err
 			}
-			if _, err := fmt.Fprintf(w, "%s\n%s", before, text); err != nil {
-				return err
-			}
-			before = ","
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(prefixes)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%s],\"prefixes\":%s}\n", strings.TrimSuffix(before, ","), text)
-	return err
+	return doc.end(err, field{"prefixes", prefixes})
 }
 
 // writeList writes a page; prefixes and objects are both in order, and are merged.
-func writeList(w io.Writer, l admin.List, versions bool) {
+func writeList(w io.Writer, l admin.List, name func(string) string, versions bool) {
 	prefixes := l.Prefixes
 	for _, o := range l.Objects {
 		for len(prefixes) > 0 && prefixes[0] < o.Key {
-			fmt.Fprintf(w, "%19s  %10s  %s\n", "", "", prefixes[0])
+			fmt.Fprintf(w, "%19s  %10s  %s\n", "", "", name(prefixes[0]))
 			prefixes = prefixes[1:]
 		}
 		size := humanize.IBytes(uint64(o.Size))
 		if o.Marker {
 			size = "deleted"
 		}
-		fmt.Fprintf(w, "%s  %10s  %s", stamp(o.Modified), size, o.Key)
+		fmt.Fprintf(w, "%s  %10s  %s", stamp(o.Modified), size, name(o.Key))
 		if versions {
 			fmt.Fprintf(w, "  %s", o.Version)
 			if o.Latest {
@@ -114,7 +93,7 @@ func writeList(w io.Writer, l admin.List, versions bool) {
 		fmt.Fprintln(w)
 	}
 	for _, p := range prefixes {
-		fmt.Fprintf(w, "%19s  %10s  %s\n", "", "", p)
+		fmt.Fprintf(w, "%19s  %10s  %s\n", "", "", name(p))
 	}
 }
 

@@ -8,7 +8,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+
+	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/internal/config"
 )
 
 func main() {
@@ -20,40 +24,55 @@ func main() {
 	os.Exit(code)
 }
 
-// Exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
-
 // run is the whole command, apart from the process it runs in. The context ends when the user wants it to end.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	a := &app{in: in, out: out, errs: errs}
+	a := &app{in: in, out: out, errs: errs, silence: config.Duration(admin.DefaultSilence)}
 	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
 	verb, err := root.ExecuteContextC(ctx)
-	switch {
-	case err == nil:
+	if err == nil {
 		return exitOK
-	case errors.Is(err, errSaid):
-		return exitFailed
-	case errors.As(err, new(usageError)) || !a.began:
-		fmt.Fprintf(errs, "edgefs: %v\n", err)
-		fmt.Fprintf(errs, "usage: %s (%s --help explains)\n", verb.UseLine(), verb.CommandPath())
-		return exitUsage
 	}
-	fmt.Fprintf(errs, "edgefs: %v\n", err)
-	return exitFailed
+	if !a.began { // the flags, or what is not a flag, could not be understood
+		err = usageError{err}
+		a.json = a.json || asksForJSON(args)
+	}
+	f := explain(err)
+	if errors.As(err, new(usageError)) {
+		f.Hint = fmt.Sprintf("usage: %s (%s --help explains)", verb.UseLine(), verb.CommandPath())
+	}
+	a.tellFailure(f)
+	return f.exit()
 }
 
-// usageError is a command line that cannot be meant.
-type usageError struct{ error }
+// tellFailure is the last that a command says, on standard error: a line of JSON, or one or two for people.
+func (a *app) tellFailure(f failure) {
+	if a.json {
+		f.writeJSON(a.errs)
+		return
+	}
+	usage, ok := strings.CutPrefix(f.Hint, "usage: ")
+	if ok {
+		f.Hint = ""
+	}
+	f.write(a.errs)
+	if ok {
+		fmt.Fprintf(a.errs, "usage: %s\n", usage)
+	}
+}
 
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// errSaid is a failure that has been told already.
-var errSaid = errors.New("said already")
+// asksForJSON looks for --json where flags were not understood, so that a script can read why.
+func asksForJSON(args []string) bool {
+	for _, arg := range args {
+		switch arg {
+		case "--":
+			return false
+		case "--json", "--json=true":
+			return true
+		}
+	}
+	return false
+}

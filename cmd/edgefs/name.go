@@ -11,7 +11,7 @@ import (
 // place is what "bucket/key" on the command line names. An empty key is the bucket.
 type place struct{ bucket, key string }
 
-func (p place) String() string { return p.bucket + "/" + p.key }
+func (p place) String() string { return word(p.bucket + "/" + p.key) }
 
 // parsePlace reads bucket/key; a key may hold any further slashes.
 func parsePlace(s string) (place, error) {

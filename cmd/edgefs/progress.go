@@ -17,7 +17,7 @@ func (a *app) progress(what string, total int64) progress {
 	}
 	return progress{progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(a.errs),
-		progressbar.OptionSetDescription(what),
+		progressbar.OptionSetDescription(printable(what)),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionShowTotalBytes(true),
 		progressbar.OptionShowCount(),
@@ -36,7 +36,10 @@ func (p progress) reader(r io.Reader) io.Reader { return io.TeeReader(r, p.bar) 
 func (p progress) at(n int64) { _ = p.bar.Set64(n) }
 
 // describe changes what is said beside the bar.
-func (p progress) describe(what string) { p.bar.Describe(what) }
+func (p progress) describe(what string) { p.bar.Describe(printable(what)) }
+
+// clear takes it off the screen for the moment, so that a line can be written.
+func (p progress) clear() { _ = p.bar.Clear() }
 
 // done takes it off the screen.
 func (p progress) done() { _ = p.bar.Finish() }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -33,7 +34,11 @@ func (a *app) putCommand() *cobra.Command {
 		Short: "Store files",
 		Long: `Store files. When put returns, what it stored is durable and listed.
 
-A key that is empty or ends in a slash takes the file's name at its end. The file "-" is standard input.`,
+A key that is empty or ends in a slash takes the file's name at its end. The file "-" is standard input; a FIFO or a device that is named is
+read to its end.
+
+With --recursive the regular files below a folder are stored. Symbolic links in it are not followed, and they, FIFOs, sockets, devices and
+empty folders are passed over, and named. One file that cannot be stored does not stop the others.`,
 		Example: `  edgefs put cat.jpg photos/2026/cat.jpg
   edgefs put *.jpg photos/2026/
   tar c src | edgefs put - backups/src.tar
@@ -60,12 +65,20 @@ type upload struct {
 	size int64 // -1: not known
 }
 
+// stored is a file that was put, for JSON.
+type stored struct {
+	Bucket string `json:"bucket"`
+	File   string `json:"file"`
+	admin.Object
+}
+
 func (a *app) put(ctx context.Context, files []string, target string, o putOptions) error {
 	to, err := parsePlace(target)
 	if err != nil {
 		return err
 	}
-	uploads, err := plan(files, to, o.recursive)
+	found := &folder{passed: []passed{}, failed: a.failures()}
+	uploads, err := plan(files, to, o.recursive, found)
 	if err != nil {
 		return err
 	}
@@ -74,45 +87,109 @@ func (a *app) put(ctx context.Context, files []string, target string, o putOptio
 		return err
 	}
 	defer client.Close()
-	var total int64
-	for _, u := range uploads {
-		if u.size < 0 {
-			total = -1
-			break
-		}
-		total += u.size
+	unread := found.failed.n // of folders
+	doc := a.document("stored")
+	err = a.putAll(ctx, client, uploads, o, doc, found.failed)
+	if err == nil {
+		err = found.failed.err("%d of %s could not be stored", found.failed.n, counted(int64(len(uploads)+unread), "file"))
 	}
-	bar := a.progress("put", total)
+	a.tellPassed(found)
+	return doc.end(err, field{"skipped", found.passed}, field{"failed", found.failed.list})
+}
+
+// putAll stores one after the other. It goes on after a file that cannot be stored, unless the next one cannot be either.
+func (a *app) putAll(ctx context.Context, client *admin.Client, uploads []upload, o putOptions, doc *document, failed *failures) error {
+	bar := a.progress("put", totalSize(uploads))
 	defer bar.done()
-	var stored []admin.Object
 	for _, u := range uploads {
 		bar.describe(path.Base(u.to.key))
 		object, err := a.putOne(ctx, client, u, o, bar)
-		if err != nil {
-			return fmt.Errorf("put %s: %w", u.to, err)
+		if err == nil {
+			bar.clear()
+			err = doc.add(stored{u.to.bucket, u.file, object}, fmt.Sprintf("%s  %s", a.place(u.to), humanize.IBytes(uint64(object.Size))))
+			if err != nil {
+				return err
+			}
+			continue
 		}
-		stored = append(stored, object)
+		err = fmt.Errorf("put %s: %w", u.to, err)
+		if len(uploads) == 1 || ends(err) || errors.Is(err, &admin.Error{Code: admin.NoSuchBucket}) {
+			return err
+		}
+		bar.clear()
+		failed.add(undone{u.to.bucket, u.to.key, u.file, failure{}}, err)
 	}
-	bar.done()
-	return a.show(stored, func(w io.Writer) {
-		for i, s := range stored {
-			fmt.Fprintf(w, "%s/%s  %s\n", uploads[i].to.bucket, s.Key, humanize.IBytes(uint64(s.Size)))
+	return nil
+}
+
+func totalSize(uploads []upload) (total int64) {
+	for _, u := range uploads {
+		if u.size < 0 {
+			return -1
 		}
-	})
+		total += u.size
+	}
+	return total
 }
 
 func (a *app) putOne(ctx context.Context, client *admin.Client, u upload, o putOptions, bar progress) (admin.Object, error) {
 	r := admin.PutRequest{Key: u.to.key, Meta: o.metadata(u.file), IfAbsent: o.ifAbsent, IfMatch: o.ifMatch}
-	if u.file == "-" {
-		return client.Put(ctx, u.to.bucket, r, bar.reader(a.in))
+	from := a.in
+	if u.file != "-" {
+		f, err := open(u.file)
+		if err != nil {
+			return admin.Object{}, err
+		}
+		defer f.Close()
+		from = f
 	}
-	f, err := os.Open(u.file)
+	in, done, err := input(ctx, from)
 	if err != nil {
 		return admin.Object{}, err
 	}
-	defer f.Close()
-	r.Size = u.size
-	return client.Put(ctx, u.to.bucket, r, bar.reader(f))
+	defer done()
+	if u.size > 0 {
+		r.Size = u.size
+		in = &exactReader{r: in, name: u.file, rest: u.size}
+	}
+	return client.Put(ctx, u.to.bucket, r, bar.reader(in))
+}
+
+// exactReader reads a file that should have so many bytes more. One that another process changes meanwhile is not stored in part.
+type exactReader struct {
+	r    io.Reader
+	name string
+	rest int64
+}
+
+func (e *exactReader) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	e.rest -= int64(n)
+	if e.rest < 0 || err == io.EOF && e.rest > 0 {
+		return 0, fmt.Errorf("%s changed while it was read", e.name)
+	}
+	return n, err
+}
+
+// told is how many of the entries that put passed over it names to people.
+const told = 20
+
+func (a *app) tellPassed(f *folder) {
+	if a.json || f.others == 0 {
+		return
+	}
+	things := "entry that is no file"
+	if f.others != 1 {
+		things = "entries that are no files"
+	}
+	fmt.Fprintf(a.errs, "edgefs: passed over %d %s:\n", f.others, things)
+	for i, p := range f.passed {
+		if i == told {
+			fmt.Fprintf(a.errs, "  and %d more\n", f.others-told)
+			break
+		}
+		fmt.Fprintf(a.errs, "  %s: %s\n", word(p.File), p.Why)
+	}
 }
 
 // metadata is what is stored beside a file's content.
@@ -132,65 +209,52 @@ func (o putOptions) metadata(file string) map[string]string {
 }
 
 // plan says what is stored where.
-func plan(files []string, to place, recursive bool) ([]upload, error) {
+func plan(files []string, to place, recursive bool, found *folder) ([]upload, error) {
 	var all []upload
-	folder := to.key == "" || strings.HasSuffix(to.key, "/")
-	if len(files) > 1 && !folder {
+	into := to.key == "" || strings.HasSuffix(to.key, "/")
+	if len(files) > 1 && !into {
 		return nil, usagef("several files need a key that ends in a slash: %s/", to)
 	}
 	for _, file := range files {
 		if file == "-" {
-			if folder {
+			if into {
 				return nil, usagef("standard input has no name: give the whole key, not %s", to)
 			}
 			all = append(all, upload{"-", to, -1})
 			continue
 		}
 		info, err := os.Stat(file)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if !info.IsDir() {
-			key := to.key
-			if folder {
-				key += filepath.Base(file)
-			}
-			all = append(all, upload{file, place{to.bucket, key}, info.Size()})
+		case info.IsDir() && !recursive:
+			return nil, usagef("%s is a directory: say --recursive to store all of it", word(file))
+		case info.IsDir():
+			all = append(all, planDir(file, to, found)...)
 			continue
+		case info.Mode()&fs.ModeSocket != 0:
+			return nil, usagef("%s is a socket, which cannot be read", word(file))
 		}
-		if !recursive {
-			return nil, usagef("%s is a directory: say --recursive to store all of it", file)
+		key, size := to.key, int64(-1)
+		if into {
+			key += filepath.Base(file)
 		}
-		below, err := planDir(file, to)
-		if err != nil {
-			return nil, err
+		if info.Mode().IsRegular() {
+			size = info.Size()
 		}
-		all = append(all, below...)
+		all = append(all, upload{file, place{to.bucket, key}, size})
 	}
 	return all, nil
 }
 
 // planDir plans all regular files below dir.
-func planDir(dir string, to place) ([]upload, error) {
+func planDir(dir string, to place, found *folder) (all []upload) {
 	prefix := to.key
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		prefix += "/"
 	}
-	var all []upload
-	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(dir, file)
-		if err != nil {
-			return err
-		}
-		all = append(all, upload{file, place{to.bucket, prefix + filepath.ToSlash(rel)}, info.Size()})
-		return nil
+	found.walk(dir, "", func(name, rel string, size int64) {
+		all = append(all, upload{name, place{to.bucket, prefix + rel}, size})
 	})
-	return all, err
+	return all
 }

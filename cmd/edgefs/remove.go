@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -11,53 +11,82 @@ import (
 )
 
 func (a *app) removeCommand() *cobra.Command {
-	var version string
-	var recursive, versions bool
+	var o removeOptions
 	c := &cobra.Command{
 		Use:   "rm BUCKET/KEY...",
 		Short: "Delete files",
 		Long: `Delete files. In a bucket with versioning a delete leaves a marker, and the versions below it can still be read by their ids;
-with --version one version, or one marker, goes for ever.`,
+with --version one version, or one marker, goes for ever.
+
+What is not there is told, and the exit status is 3; with --force it is as good as deleted. One file that cannot be deleted does not stop the
+others.`,
 		Example: `  edgefs rm photos/2026/cat.jpg
   edgefs rm --version null photos/2026/cat.jpg
   edgefs rm --recursive photos/2025/`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if versions && !recursive || version != "" && recursive {
+			if o.versions && !o.recursive || o.version != "" && o.recursive {
 				return usagef("--all-versions goes with --recursive, --version does not")
 			}
-			if recursive {
-				return a.removeAll(cmd.Context(), args, versions)
-			}
-			return a.remove(cmd.Context(), args, version)
+			return a.remove(cmd.Context(), args, o)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&version, "version", "", "remove this version for ever")
-	f.BoolVarP(&recursive, "recursive", "r", false, "delete everything below the prefixes; asks first")
-	f.BoolVar(&versions, "all-versions", false, "with --recursive: remove every version for ever")
+	f.StringVar(&o.version, "version", "", "remove this version for ever")
+	f.BoolVarP(&o.recursive, "recursive", "r", false, "delete everything below the prefixes; asks first")
+	f.BoolVar(&o.versions, "all-versions", false, "with --recursive: remove every version for ever")
 	f.BoolVarP(&a.yes, "yes", "y", false, "do not ask")
+	f.BoolVarP(&o.force, "force", "f", false, "do not ask, and do not mind what is not there")
 	return c
 }
 
-// removed is what rm did, for JSON.
+// removeOptions are the flags of rm.
+type removeOptions struct {
+	version                    string
+	recursive, versions, force bool
+}
+
+// removed is something that rm removed, or did not find, for JSON.
 type removed struct {
 	Bucket string `json:"bucket"`
 	Key    string `json:"key"`
 	admin.Deleted
 }
 
-func (a *app) remove(ctx context.Context, args []string, version string) error {
+// removal is one run of rm.
+type removal struct {
+	a      *app
+	client *admin.Client
+	o      removeOptions
+	doc    *document
+	failed *failures
+	absent []absent
+	n      int64
+}
+
+// absent is a key, or a prefix, that nothing was found under.
+type absent struct {
+	Bucket  string `json:"bucket"`
+	Key     string `json:"key"`
+	Version string `json:"version,omitempty"`
+}
+
+func (a *app) remove(ctx context.Context, args []string, o removeOptions) error {
 	var places []place
 	for _, arg := range args {
-		p, err := parseKey(arg)
+		parse := parseKey
+		if o.recursive {
+			parse = parsePlace
+		}
+		p, err := parse(arg)
 		if err != nil {
 			return err
 		}
 		places = append(places, p)
 	}
-	if version != "" {
-		if err := a.confirm("Remove version %s of %s for ever", version, places[0]); err != nil {
+	a.yes = a.yes || o.force
+	for _, p := range places {
+		if err := a.confirmRemoval(ctx, p, o); err != nil {
 			return err
 		}
 	}
@@ -66,59 +95,99 @@ func (a *app) remove(ctx context.Context, args []string, version string) error {
 		return err
 	}
 	defer client.Close()
-	var all []removed
+	r := &removal{a: a, client: client, o: o, doc: a.document("deleted"), failed: a.failures(), absent: []absent{}}
+	err = r.all(ctx, places)
+	if o.recursive && (err == nil || r.n > 0) {
+		a.said("%s", counted(r.n, "deletion"))
+	}
+	return r.doc.end(err, field{"absent", r.absent}, field{"failed", r.failed.list})
+}
+
+func (a *app) confirmRemoval(ctx context.Context, p place, o removeOptions) error {
+	switch {
+	case o.versions:
+		return a.confirm(ctx, "Remove every version below %s for ever", p)
+	case o.recursive:
+		return a.confirm(ctx, "Delete everything below %s", p)
+	case o.version != "":
+		return a.confirm(ctx, "Remove version %s of %s for ever", o.version, p)
+	}
+	return nil
+}
+
+func (r *removal) all(ctx context.Context, places []place) error {
 	for _, p := range places {
-		d, err := client.Delete(ctx, p.bucket, p.key, version)
-		if err != nil {
-			return fmt.Errorf("rm %s: %w", p, err)
+		do := r.one
+		if r.o.recursive {
+			do = r.below
 		}
-		all = append(all, removed{p.bucket, p.key, d})
-	}
-	return a.show(all, func(w io.Writer) {
-		for _, p := range places {
-			fmt.Fprintf(w, "deleted %s\n", p)
+		err := do(ctx, p)
+		if err == nil {
+			continue
 		}
-	})
-}
-
-func (a *app) removeAll(ctx context.Context, args []string, versions bool) error {
-	var total int64
-	for _, arg := range args {
-		p, err := parsePlace(arg)
-		if err != nil {
+		err = fmt.Errorf("rm %s: %w", p, err)
+		if len(places) == 1 || ends(err) {
 			return err
 		}
-		what := "Delete everything below %s"
-		if versions {
-			what = "Remove every version below %s for ever"
-		}
-		if err := a.confirm(what, p); err != nil {
-			return err
-		}
-		n, err := a.removeBelow(ctx, p, versions)
-		if total += n; err != nil {
-			return fmt.Errorf("rm %s, after %s: %w", p, counted(total, "deletion"), err)
-		}
+		r.failed.add(undone{Bucket: p.bucket, Key: p.key}, err)
 	}
-	return a.show(map[string]int64{"deleted": total}, func(w io.Writer) { fmt.Fprintf(w, "%s\n", counted(total, "deletion")) })
+	return r.failed.err("%s could not be deleted", counted(int64(r.failed.n), "file"))
 }
 
-func (a *app) removeBelow(ctx context.Context, p place, versions bool) (n int64, err error) {
-	client, err := a.client()
+// one deletes a key or a version.
+func (r *removal) one(ctx context.Context, p place) error {
+	return r.delete(ctx, p, r.o.version, fmt.Sprintf("deleted %s", r.a.place(p)))
+}
+
+// delete removes, and tells people by line. What is not there is an error, unless that does not matter.
+func (r *removal) delete(ctx context.Context, p place, version, line string) error {
+	d, err := r.client.Delete(ctx, p.bucket, admin.DeleteRequest{Key: p.key, Version: version, IfThere: true})
+	if gone(err) {
+		return r.notThere(p, version, err)
+	}
 	if err != nil {
-		return 0, err
+		return err
 	}
-	defer client.Close()
-	err = eachObject(ctx, client, p, versions, func(o admin.Object) error {
+	r.n++
+	return r.doc.add(removed{p.bucket, p.key, d}, line)
+}
+
+func (r *removal) notThere(p place, version string, err error) error {
+	if len(r.absent) < maxTold {
+		r.absent = append(r.absent, absent{p.bucket, p.key, version})
+	}
+	if r.o.force {
+		return nil
+	}
+	return err
+}
+
+func gone(err error) bool {
+	return errors.Is(err, &admin.Error{Code: admin.NoSuchKey}) || errors.Is(err, &admin.Error{Code: admin.NoSuchVersion})
+}
+
+// below deletes everything below a prefix. Files that somebody else deletes meanwhile are as they should be.
+func (r *removal) below(ctx context.Context, p place) error {
+	found := false
+	err := eachObject(ctx, r.client, p, r.o.versions, func(o admin.Object) error {
+		found = true
 		version := ""
-		if versions {
+		if r.o.versions {
 			version = o.Version
 		}
-		if _, err := client.Delete(ctx, p.bucket, o.Key, version); err != nil {
-			return fmt.Errorf("%s: %w", o.Key, err)
+		key := place{p.bucket, o.Key}
+		err := r.delete(ctx, key, version, "")
+		switch {
+		case err == nil || gone(err):
+			return nil
+		case ends(err):
+			return fmt.Errorf("%s: %w", word(o.Key), err)
 		}
-		n++
+		r.failed.add(undone{Bucket: p.bucket, Key: o.Key}, fmt.Errorf("rm %s: %w", key, err))
 		return nil
 	})
-	return n, err
+	if err == nil && !found && p.key != "" {
+		return r.notThere(p, "", failed(codeNotFound, "nothing is below it"))
+	}
+	return err
 }

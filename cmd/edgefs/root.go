@@ -8,7 +8,10 @@ const about = `EdgeFS is Git for data across clouds: one namespace over many sit
 a moment, and read there at once: its content comes on demand, verified, and stays.
 
 A site is a segment: one process ("edgefs serve") with a data directory. Segments are joined by links. Applications speak S3; this command
-administers, and puts and gets files without any S3 client.`
+administers, and puts and gets files without any S3 client.
+
+The exit status is 0 when all went well, 1 when it did not, 2 when the command line or the configuration is wrong and nothing was
+tried, 3 when what was named is not there, 4 when a segment does not answer or cannot serve now, 130 when the command was interrupted.`
 
 const aboutExamples = `  edgefs run                                   two linked segments on this machine, to try it out
   edgefs serve /srv/edgefs                     a segment, with nothing to configure
@@ -35,7 +38,8 @@ func newRoot(a *app) *cobra.Command {
 	flags.StringVarP(&a.endpoint, "endpoint", "e", "", "segment to talk to: its data directory, its name below ./"+clusterDir+", or https://HOST:PORT (default $EDGEFS_ENDPOINT)")
 	flags.StringVar(&a.remote.Credential, "credential", "", "file with the administrator's credential, for https (default $EDGEFS_CREDENTIAL)")
 	flags.StringVar(&a.remote.CA, "ca", "", "file with the issuers of the server's certificate, for https (default $EDGEFS_CA)")
-	flags.BoolVar(&a.json, "json", false, "answer in JSON")
+	flags.BoolVar(&a.json, "json", false, "answer in JSON, failures too (on standard error)")
+	flags.Var(&a.silence, "timeout", "how long a segment may be silent when an answer is due; 0: for ever")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run a segment:"},
 		&cobra.Group{ID: "files", Title: "Files:"},

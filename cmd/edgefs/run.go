@@ -128,7 +128,7 @@ func (s site) try(i int) error {
 func (a *app) introduce(ctx context.Context, sites []site, self string, o runOptions) error {
 	clients := make([]*admin.Client, len(sites))
 	for i, s := range sites {
-		client, err := admin.Dial(s.dir, admin.Options{})
+		client, err := admin.Dial(s.dir, admin.Options{Silence: a.silence.Std()})
 		if err != nil {
 			return err
 		}

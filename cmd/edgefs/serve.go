@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -67,30 +69,76 @@ func configFlags(f *pflag.FlagSet, c *config.Config) {
 
 // configured is the file, with what the command line says over it.
 func configured(set *pflag.FlagSet, file string, flags config.Config) (config.Config, error) {
-	cfg := config.Default()
+	cfg := flags
 	if file != "" {
 		var err error
-		if cfg, err = config.Load(file, cfg); err != nil {
+		if cfg, err = config.Load(file, config.Default()); err != nil {
+			return cfg, failed(codeInvalid, "%v", err)
+		}
+		if err := overridden(set, &cfg); err != nil {
 			return cfg, err
 		}
-		// Flags that were given are set once more, on top of the file.
-		over := pflag.NewFlagSet("over", pflag.ContinueOnError)
-		configFlags(over, &cfg)
-		set.Visit(func(f *pflag.Flag) {
-			if o := over.Lookup(f.Name); o != nil && err == nil {
-				err = setAgain(o, f)
-			}
-		})
-		if err != nil {
-			return cfg, err
-		}
-	} else {
-		cfg = flags
 	}
 	if err := cfg.Validate(); err != nil {
-		return cfg, usageError{err}
+		return cfg, whereFrom(err, set, file)
 	}
 	return cfg, nil
+}
+
+// overridden sets the flags that were given once more, on top of the file.
+func overridden(set *pflag.FlagSet, cfg *config.Config) (err error) {
+	over := pflag.NewFlagSet("over", pflag.ContinueOnError)
+	configFlags(over, cfg)
+	set.Visit(func(f *pflag.Flag) {
+		if o := over.Lookup(f.Name); o != nil && err == nil {
+			err = setAgain(o, f)
+		}
+	})
+	return err
+}
+
+// whereFrom says of each fault of a configuration which flag or file it comes from.
+func whereFrom(err error, set *pflag.FlagSet, file string) error {
+	all := []error{err}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		all = many.Unwrap()
+	}
+	var lines []string
+	inFile := false
+	for _, err := range all {
+		var fault *config.Fault
+		flag := ""
+		if errors.As(err, &fault) {
+			flag = flagOf(fault.Field)
+		}
+		switch {
+		case flag != "" && set.Changed(flag):
+			lines = append(lines, fmt.Sprintf("--%s: %s", flag, fault.Why))
+		case file != "":
+			inFile = true
+			lines = append(lines, fmt.Sprintf("configuration %s: %v", file, err))
+		default:
+			lines = append(lines, err.Error())
+		}
+	}
+	if inFile {
+		return failed(codeInvalid, "%s", strings.Join(lines, "\n"))
+	}
+	return usagef("%s", strings.Join(lines, "\n"))
+}
+
+// flagOf is the flag of a field of the configuration, if it has one.
+func flagOf(field string) string {
+	for _, f := range []struct{ field, flag string }{
+		{"name", "name"}, {"s3.listen", "s3"}, {"s3.certFile, s3.keyFile", "s3-cert"}, {"admin.listen", "admin"}, {"link.listen", "link"},
+		{"link.advertise", "advertise"}, {"metrics.listen", "metrics"}, {"storage.device", "device"}, {"memory", "memory"},
+		{"log.level", "log-level"}, {"log.format", "log-format"},
+	} {
+		if f.field == field {
+			return f.flag
+		}
+	}
+	return ""
 }
 
 func setAgain(to, from *pflag.Flag) error {

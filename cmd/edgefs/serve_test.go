@@ -102,7 +102,7 @@ func TestAForeignDirectoryIsLeftAlone(t *testing.T) {
 func TestACorruptConfigurationChangesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hawaii")
 	p := start(t, "serve", dir, "--config", fileWith(t, "edgefs.yaml", "s3:\n  port: 80\n"))
-	if code := p.wait(t); code != 1 || !strings.Contains(p.log.String(), `unknown field "port"`) {
+	if code := p.wait(t); code != 2 || !strings.Contains(p.log.String(), "edgefs.yaml: s3.port: unknown field") {
 		t.Errorf("exit %d: %s", code, p.log)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {

@@ -41,14 +41,14 @@ func (a *app) stat(ctx context.Context, arg, version string) error {
 	if err != nil {
 		return fmt.Errorf("stat %s: %w", p, err)
 	}
-	return a.show(o, func(w io.Writer) { writeObject(w, p.bucket, o) })
+	return a.show(o, func(w io.Writer) { writeObject(w, p.bucket, o, a.names()) })
 }
 
-func writeObject(w io.Writer, bucket string, o admin.Object) {
+func writeObject(w io.Writer, bucket string, o admin.Object, name func(string) string) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s "+format+"\n", append([]any{name}, args...)...)
 	}
-	line("key", "%s/%s", bucket, o.Key)
+	line("key", "%s/%s", bucket, name(o.Key))
 	line("version", "%s", o.Version)
 	if o.Marker {
 		line("deleted", "%s", stamp(o.Modified))
@@ -61,9 +61,9 @@ func writeObject(w io.Writer, bucket string, o admin.Object) {
 		line("written at", "%s", o.Segment)
 	}
 	for _, k := range slices.Sorted(maps.Keys(o.Meta)) {
-		line("meta", "%s: %s", k, o.Meta[k])
+		line("meta", "%s: %s", name(k), name(o.Meta[k]))
 	}
 	for _, k := range slices.Sorted(maps.Keys(o.Tags)) {
-		line("tag", "%s: %s", k, o.Tags[k])
+		line("tag", "%s: %s", name(k), name(o.Tags[k]))
 	}
 }

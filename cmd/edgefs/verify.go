@@ -51,7 +51,7 @@ func (a *app) verify(cmd *cobra.Command, client *admin.Client, bucket string) er
 		bar.at(e.Bytes)
 		if f := e.Fault; f != nil {
 			if !a.json {
-				fmt.Fprintf(a.errs, "%s/%s version %s: %s\n", f.Bucket, f.Key, f.Version, f.Why)
+				fmt.Fprintf(a.errs, "%s version %s: %s\n", place{f.Bucket, f.Key}, f.Version, printable(f.Why))
 			}
 			if len(result.Faults) < maxFaults {
 				result.Faults = append(result.Faults, *f)
@@ -72,15 +72,16 @@ func (a *app) verify(cmd *cobra.Command, client *admin.Client, bucket string) er
 		if result.Repaired > 0 {
 			fmt.Fprintf(w, "%s repaired from other segments\n", counted(result.Repaired, "damaged place"))
 		}
-		if result.BrokenOff != "" {
-			fmt.Fprintf(w, "broken off: %s\n", result.BrokenOff)
-		}
-		if result.Damaged > 0 {
-			fmt.Fprintf(w, "%s could not be read\n", counted(result.Damaged, "version"))
-		}
 	})
-	if err == nil && (result.Damaged > 0 || result.BrokenOff != "") {
-		return errSaid
+	switch {
+	case err != nil:
+		return err
+	case result.Damaged > 0 && result.BrokenOff != "":
+		return failed(codeCorrupt, "%s could not be read, and the check was broken off: %s", counted(result.Damaged, "version"), result.BrokenOff)
+	case result.Damaged > 0:
+		return failed(codeCorrupt, "%s could not be read", counted(result.Damaged, "version"))
+	case result.BrokenOff != "":
+		return failed(codeUnavailable, "the check was broken off: %s", result.BrokenOff)
 	}
-	return err
+	return nil
 }

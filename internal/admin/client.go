@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -22,6 +23,7 @@ type Client struct {
 	base  string // scheme and host
 	token string
 	where string // for messages
+	limit time.Duration
 	http  *http.Client
 }
 
@@ -29,7 +31,14 @@ type Client struct {
 type Options struct {
 	Credential string // file with the administrator's credential
 	CA         string // PEM file with the issuers of the server's certificate; empty: the certificate that the credential names, or the system's
+
+	// Silence is how long the segment may do nothing when it is its turn, before a call ends as [Unreachable]; 0: for ever. Content may take
+	// as long as it moves, and so may a call that counts or reads much, as long as the segment answers that it is alive.
+	Silence time.Duration
 }
+
+// DefaultSilence is what the command line allows.
+const DefaultSilence = 30 * time.Second
 
 // Dial makes the client of an endpoint: a data directory, the socket in it, or https://HOST:PORT. It does not connect yet.
 func Dial(endpoint string, o Options) (*Client, error) {
@@ -39,13 +48,16 @@ func Dial(endpoint string, o Options) (*Client, error) {
 	if strings.HasPrefix(endpoint, "https://") {
 		return dialRemote(endpoint, o)
 	}
-	return dialLocal(strings.TrimPrefix(endpoint, "unix:")), nil
+	return dialLocal(strings.TrimPrefix(endpoint, "unix:"), o), nil
 }
+
+// connectTime is how long a connection may take to be made.
+const connectTime = 10 * time.Second
 
 // continueTime is how long content waits for the server's word that it wants it: a refusal should come before much is sent.
 const continueTime = 10 * time.Second
 
-func dialLocal(path string) *Client {
+func dialLocal(path string, o Options) *Client {
 	dir := path
 	if filepath.Base(path) == SocketName {
 		dir = filepath.Dir(path)
@@ -53,6 +65,7 @@ func dialLocal(path string) *Client {
 	return &Client{
 		base:  "http://segment",
 		where: dir,
+		limit: o.Silence,
 		http: &http.Client{Transport: &http.Transport{
 			DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return DialSocket(ctx, dir) },
 			ExpectContinueTimeout: continueTime,
@@ -90,8 +103,11 @@ func dialRemote(endpoint string, o Options) (*Client, error) {
 		base:  "https://" + u.Host,
 		token: credential.Token,
 		where: endpoint,
+		limit: o.Silence,
 		http: &http.Client{Transport: &http.Transport{
-			TLSClientConfig: tls, Proxy: http.ProxyFromEnvironment, ExpectContinueTimeout: continueTime,
+			DialContext:     (&net.Dialer{Timeout: connectTime}).DialContext,
+			TLSClientConfig: tls, TLSHandshakeTimeout: connectTime,
+			Proxy: http.ProxyFromEnvironment, ExpectContinueTimeout: continueTime,
 		}},
 	}, nil
 }
@@ -101,16 +117,55 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // request is one call: query values that are empty are left out.
 type request struct {
-	method string
-	path   string // below Version1, its variable parts escaped
-	query  map[string]string
-	header map[string]string
-	body   io.Reader
-	size   int64 // of body; 0: not known
+	method  string
+	path    string // below Version1, its variable parts escaped
+	query   map[string]string
+	header  map[string]string
+	body    io.Reader
+	size    int64 // of body; 0: not known
+	patient bool  // the work may be long before there is a word: as long as the segment lives, wait
 }
 
 // do sends r. The answer is a success, and the caller closes its body.
 func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
+	call, end := context.WithCancelCause(ctx)
+	var alive func() bool
+	if r.patient {
+		alive = func() bool { return c.lives(call) }
+	}
+	s := listen(c.limit, end, alive)
+	done := func() { s.owes(false); end(nil) }
+	explain := func(err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case context.Cause(call) == errSilent:
+			return c.silent(r.method, c.limit)
+		}
+		return c.unreachable(r.method, err)
+	}
+	req, sent, err := c.newRequest(call, r, s)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		err = cmp.Or(sent.err(), explain(err))
+		done()
+		return nil, err
+	}
+	s.answer()
+	res.Body = &answerBody{res.Body, s, explain, done}
+	if res.StatusCode/100 == 2 {
+		return res, nil
+	}
+	defer res.Body.Close()
+	return nil, refusal(res)
+}
+
+// newRequest makes the request, whose body waits with s.
+func (c *Client) newRequest(ctx context.Context, r request, s *silence) (*http.Request, *content, error) {
 	values := url.Values{}
 	for k, v := range r.query {
 		if v != "" {
@@ -121,9 +176,14 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	if len(values) > 0 {
 		target += "?" + values.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target, r.body)
+	sent := &content{Reader: r.body, s: s}
+	var body io.Reader
+	if r.body != nil {
+		body = sent
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if r.size > 0 {
 		req.ContentLength = r.size
@@ -134,30 +194,28 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return nil, c.unreachable(ctx, err)
-	}
-	if res.StatusCode/100 == 2 {
-		return res, nil
-	}
-	defer res.Body.Close()
-	return nil, refusal(res)
+	return req, sent, nil
 }
 
-// unreachable explains why there was no answer.
-func (c *Client) unreachable(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
+// livesTime is how long the word that a segment is alive may take.
+const livesTime = 5 * time.Second
+
+// lives asks whether the segment answers at all, over a connection of its own.
+func (c *Client) lives(ctx context.Context) bool {
+	ctx, done := context.WithTimeout(ctx, min(livesTime, c.limit))
+	defer done()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+Version1+"/health", nil)
+	if err != nil {
+		return false
 	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	if c.token == "" && (errors.Is(err, os.ErrNotExist) || errors.Is(err, errRefused)) {
-		return fmt.Errorf("no segment runs in %s (start it with: edgefs serve %s)", c.where, c.where)
+	res, err := c.http.Do(req)
+	if err != nil {
+		return false
 	}
-	return fmt.Errorf("%s: %w", c.where, err)
+	return res.Body.Close() == nil
 }
 
 // refusal reads an answer that is no success.
@@ -177,7 +235,7 @@ func (c *Client) call(ctx context.Context, r request, in, out any) error {
 		if err != nil {
 			return err
 		}
-		r.body = bytes.NewReader(text)
+		r.body, r.size = bytes.NewReader(text), int64(len(text))
 		r.header = map[string]string{"Content-Type": "application/json"}
 	}
 	res, err := c.do(ctx, r)
@@ -188,8 +246,14 @@ func (c *Client) call(ctx context.Context, r request, in, out any) error {
 	if out == nil {
 		return nil
 	}
-	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-		return fmt.Errorf("%s: answer of %s: %w", c.where, r.path, err)
+	return c.decode(res.Body, r, out)
+}
+
+// decode reads the document of an answer.
+func (c *Client) decode(body io.Reader, r request, out any) error {
+	err := json.NewDecoder(body).Decode(out)
+	if err != nil && !errors.As(err, new(*Unreachable)) {
+		err = fmt.Errorf("%s: answer of %s: %w", c.where, r.path, err)
 	}
-	return nil
+	return err
 }

@@ -22,7 +22,7 @@ func (c *Client) Bucket(ctx context.Context, name string, fold bool) (b Bucket, 
 	if fold {
 		query["fold"] = "true"
 	}
-	return b, c.call(ctx, request{method: http.MethodGet, path: bucketPath(name, ""), query: query}, nil, &b)
+	return b, c.call(ctx, request{method: http.MethodGet, path: bucketPath(name, ""), query: query, patient: true}, nil, &b)
 }
 
 // CreateBucket makes a bucket, whose home this segment is.
@@ -37,7 +37,7 @@ func (c *Client) SetBucket(ctx context.Context, name string, change SettingsChan
 
 // DeleteBucket removes an empty bucket.
 func (c *Client) DeleteBucket(ctx context.Context, name string) error {
-	return c.call(ctx, request{method: http.MethodDelete, path: bucketPath(name, "")}, nil, nil)
+	return c.call(ctx, request{method: http.MethodDelete, path: bucketPath(name, ""), patient: true}, nil, nil)
 }
 
 // ListRequest asks for a page of a bucket, in the order of keys.

@@ -110,10 +110,25 @@ func (c *Client) Stat(ctx context.Context, bucket, key, version string) (o Objec
 	return o, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/stat"), query: query}, nil, &o)
 }
 
+// DeleteRequest names what to remove.
+type DeleteRequest struct {
+	Key     string
+	Version string // this one, for ever; empty: what a plain delete does in the bucket
+	// IfThere refuses, as [NoSuchKey] or [NoSuchVersion], when there is nothing to remove; otherwise that is a success, as in S3, and leaves
+	// a delete marker where the bucket has versions.
+	IfThere bool
+}
+
 // Delete removes a version for ever, or without a version does what a plain delete does in the bucket.
-func (c *Client) Delete(ctx context.Context, bucket, key, version string) (d Deleted, err error) {
-	query := map[string]string{"key": key, "version": version}
-	return d, c.call(ctx, request{method: http.MethodDelete, path: bucketPath(bucket, "/object"), query: query}, nil, &d)
+func (c *Client) Delete(ctx context.Context, bucket string, r DeleteRequest) (d Deleted, err error) {
+	q := request{
+		method: http.MethodDelete, path: bucketPath(bucket, "/object"),
+		query: map[string]string{"key": r.Key, "version": r.Version}, header: map[string]string{},
+	}
+	if r.IfThere {
+		q.header["If-Match"] = "*"
+	}
+	return d, c.call(ctx, q, nil, &d)
 }
 
 func encodeHeader(v any) (string, error) {

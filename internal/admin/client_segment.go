@@ -11,7 +11,7 @@ import (
 
 // Status is the segment at this moment.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	return s, c.call(ctx, request{method: http.MethodGet, path: "/status"}, nil, &s)
+	return s, c.call(ctx, request{method: http.MethodGet, path: "/status", patient: true}, nil, &s)
 }
 
 // Health is whether the segment serves.
@@ -36,7 +36,7 @@ func (c *Client) Credentials(ctx context.Context) (k Credentials, err error) {
 
 // Verify reads everything that is held and reports each fault and, from time to time, where it stands. An error of event ends it.
 func (c *Client) Verify(ctx context.Context, v VerifyRequest, event func(VerifyEvent) error) error {
-	res, err := c.do(ctx, request{method: http.MethodPost, path: "/verify", query: map[string]string{"bucket": v.Bucket}})
+	res, err := c.do(ctx, request{method: http.MethodPost, path: "/verify", query: map[string]string{"bucket": v.Bucket}, patient: true})
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (c *Client) Verify(ctx context.Context, v VerifyRequest, event func(VerifyE
 	for {
 		var e VerifyEvent
 		if err := lines.Decode(&e); err != nil {
-			return fmt.Errorf("%s: the check was broken off: %w", c.where, err)
+			return fmt.Errorf("the check was broken off: %w", err)
 		}
 		if err := event(e); err != nil || e.Done {
 			return err
@@ -67,7 +67,7 @@ func (c *Client) Invite(ctx context.Context, r InvitationRequest) (i Invitation,
 
 // Join links the segment with the one that made the invitation.
 func (c *Client) Join(ctx context.Context, invitation string) (l Link, err error) {
-	return l, c.call(ctx, request{method: http.MethodPost, path: "/links"}, Join{invitation}, &l)
+	return l, c.call(ctx, request{method: http.MethodPost, path: "/links", patient: true}, Join{invitation}, &l)
 }
 
 // RemoveLink ends the link with a peer, named by its name or id, on this side.

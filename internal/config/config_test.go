@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,13 +49,22 @@ func TestFileOverridesOnlyWhatItNames(t *testing.T) {
 
 func TestFaultsAreNamed(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"unknown field", "s3:\n  lissen: :80\n", `unknown field "lissen"`},
-		{"unknown field at the top", "port: 80\n", `unknown field "port"`},
+		{"unknown field", "s3:\n  lissen: :80\n", "edgefs.yaml: s3.lissen: unknown field; known are listen, certFile,"},
+		{"unknown field at the top", "port: 80\n", "edgefs.yaml: port: unknown field; known are name, s3,"},
 		{"repeated field", "memory: 1GiB\nmemory: 2GiB\n", `already set`},
-		{"not yaml", "\x00\x01", "configuration"},
-		{"bad size", "memory: much\n", `size "much"`},
-		{"negative size", "memory: -1\n", `size "-1"`},
-		{"bare duration", "shutdownGrace: 30\n", `duration "30"`},
+		{"not yaml", "\x00\x01", "edgefs.yaml: not YAML: "},
+		{"not yaml, with the line", "s3:\n  listen: [\n", "edgefs.yaml: not YAML: line 2: "},
+		{"bad size", "memory: much\n", `edgefs.yaml: memory: size "much": want a number of bytes such as 64MiB`},
+		{"bad size below", "storage:\n  reserve: [1]\n", "edgefs.yaml: storage.reserve: want text or a number"},
+		{"negative size", "memory: -1\n", `memory: size "-1"`},
+		{"bare duration", "shutdownGrace: 30\n", `edgefs.yaml: shutdownGrace: duration "30": want a time such as`},
+		{"text for a number", "s3:\n  maxConnections: many\n", `edgefs.yaml: s3.maxConnections: "many": want a whole number`},
+		{"text for a list", "s3:\n  domains: a.example.com\n", `s3.domains: "a.example.com": want a list`},
+		{"number for a text", "name: 007\n", "name: 7: want text"},
+		{"text for fields", "s3: :9000\n", `s3: ":9000": want fields, one to a line: listen,`},
+		{"list for the file", "- a\n", `edgefs.yaml: ["a"]: want fields`},
+		{"off without quotes", "metrics:\n  listen: off\n", `metrics.listen: YAML takes on, off, yes and no for false: write the word in quotes`},
+		{"each fault", "memory: much\nlog:\n  levle: info\n", "log.levle: unknown field"},
 		{"upper-case name", "name: Hawaii\n", "name: \"Hawaii\" is not a name"},
 		{"long name", "name: " + strings.Repeat("a", 41) + "\n", "is not a name"},
 		{"no port", "s3:\n  listen: localhost\n", "s3.listen: \"localhost\" is not an address"},
@@ -76,6 +86,35 @@ func TestFaultsAreNamed(t *testing.T) {
 				t.Fatalf("got %v, want an error that says %q", err, c.want)
 			}
 		})
+	}
+}
+
+// Faults are values, so that whoever knows the flag of a field can say it.
+func TestFaultsKnowTheirField(t *testing.T) {
+	c := Default()
+	c.S3.Listen, c.Log.Level = "nowhere", "loud"
+	var fields []string
+	for _, err := range c.Validate().(interface{ Unwrap() []error }).Unwrap() {
+		var f *Fault
+		if !errors.As(err, &f) {
+			t.Fatalf("%v is no fault", err)
+		}
+		fields = append(fields, f.Field)
+	}
+	if diff := cmp.Diff([]string{"s3.listen", "log.level"}, fields); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNothingInAFileChangesNothing(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "s3:\n", "s3: {}\nmemory: null\n"} {
+		got, err := Load(file(t, text), Default())
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if diff := cmp.Diff(Default(), got); diff != "" {
+			t.Errorf("%q: %s", text, diff)
+		}
 	}
 }
 

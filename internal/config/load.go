@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 )
@@ -27,11 +29,30 @@ func Load(path string, base Config) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
 	}
+	document, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration %s: not YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
 	c := base
-	if err := yaml.UnmarshalStrict(text, &c); err != nil {
-		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
+	if err := inFile(path, errors.Join(decode("", document, reflect.ValueOf(&c).Elem())...)); err != nil {
+		return Config{}, err
 	}
 	return c, nil
+}
+
+// inFile says of each fault of err which file it is in; it keeps nil.
+func inFile(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	all := []error{err}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		all = many.Unwrap()
+	}
+	for i, err := range all {
+		all[i] = fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return errors.Join(all...)
 }
 
 // YAML is c as a file that [Load] reads.

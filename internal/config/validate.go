@@ -14,11 +14,11 @@ const minMemory = 128 << 20
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
-// Validate says everything that is wrong with c, each with the field's name as it is written in the file.
+// Validate says everything that is wrong with c: it joins a [Fault] for each.
 func (c Config) Validate() error {
 	var all []error
 	fault := func(field, format string, args ...any) {
-		all = append(all, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
+		all = append(all, faultf(field, format, args...))
 	}
 	if c.Name != "" && !nameForm.MatchString(c.Name) {
 		fault("name", "%q is not a name: want 1 to 40 lower-case letters, digits and dashes, a letter or digit first", c.Name)
@@ -77,7 +77,7 @@ func checkAddress(address string) error {
 		return fmt.Errorf("%q is not an address: want HOST:PORT, :PORT or %s", address, Off)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
-		return fmt.Errorf("%q: %q is not a port", address, port)
+		return fmt.Errorf("%q: %q is not a port: want a number from 0 to 65535", address, port)
 	}
 	return nil
 }

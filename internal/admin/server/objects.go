@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -169,7 +171,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 	out := b.Writer(r.Context(), r.ContentLength)
 	defer out.Abort()
 	sum := md5.New() // what S3 clients take an ETag for
-	if _, err := io.Copy(out, io.TeeReader(r.Body, sum)); err != nil {
+	if _, err := io.Copy(out, io.TeeReader(sentContent{r.Body}, sum)); err != nil {
 		return err
 	}
 	attrs.ETag = hex.EncodeToString(sum.Sum(nil))
@@ -178,6 +180,17 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return ok(w, s.objectOf(v))
+}
+
+// sentContent is content that a client sends. When it breaks off, that is no fault of the segment's.
+type sentContent struct{ io.Reader }
+
+func (s sentContent) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = invalid("the content broke off: %v", err)
+	}
+	return n, err
 }
 
 // The most that metadata may be, as S3 has it: 2 KiB of its own, and as much for what describes the content.
@@ -242,11 +255,21 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	there := r.Header.Get("If-Match") == "*"
 	var d segment.Deleted
 	if param(r, "version") == "" {
-		d, err = b.Delete(r.Context(), key, segment.Cond{})
+		var cond segment.Cond
+		if there {
+			cond.Match = []string{"*"}
+		}
+		d, err = b.Delete(r.Context(), key, cond)
 	} else {
-		d, err = b.Remove(r.Context(), key, v, segment.Cond{})
+		if there {
+			err = isThere(r.Context(), b, key, v)
+		}
+		if err == nil {
+			d, err = b.Remove(r.Context(), key, v, segment.Cond{})
+		}
 	}
 	if err != nil {
 		return err
@@ -259,4 +282,14 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 		out.Version = d.Version.String()
 	}
 	return ok(w, out)
+}
+
+// isThere fails when a version, or delete marker, is not there. Removing it is no condition of the segment, which asks for content; a version
+// never changes, so that at worst two who remove it at once both hear that they did.
+func isThere(ctx context.Context, b *segment.Bucket, key string, v segment.VersionRef) error {
+	_, err := b.Stat(ctx, key, v)
+	if errors.As(err, new(*segment.MarkerError)) {
+		return nil
+	}
+	return err
 }

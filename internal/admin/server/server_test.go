@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -103,7 +104,7 @@ func TestVersionsAreListedReadAndRemoved(t *testing.T) {
 	must(c.CreateBucket(ctx, admin.NewBucket{Name: "photos", Settings: admin.SettingsChange{Versioning: &enabled}}))(t)
 	old := must(c.Put(ctx, "photos", admin.PutRequest{Key: "k"}, strings.NewReader("old")))(t)
 	must(c.Put(ctx, "photos", admin.PutRequest{Key: "k"}, strings.NewReader("new")))(t)
-	if d := must(c.Delete(ctx, "photos", "k", ""))(t); !d.Marker || d.Version == "" {
+	if d := must(c.Delete(ctx, "photos", admin.DeleteRequest{Key: "k"}))(t); !d.Marker || d.Version == "" {
 		t.Errorf("delete says %+v", d)
 	}
 	_, err := c.Stat(ctx, "photos", "k", "")
@@ -134,11 +135,47 @@ func TestVersionsAreListedReadAndRemoved(t *testing.T) {
 	if got := must(io.ReadAll(body))(t); string(got) != "old" {
 		t.Errorf("old is %q", got)
 	}
-	must(c.Delete(ctx, "photos", "k", old.Version))(t)
+	must(c.Delete(ctx, "photos", admin.DeleteRequest{Key: "k", Version: old.Version}))(t)
 	_, err = c.Stat(ctx, "photos", "k", old.Version)
 	wantCode(t, err, admin.NoSuchVersion)
 	_, err = c.Stat(ctx, "photos", "k", "nonsense")
 	wantCode(t, err, admin.Invalid)
+}
+
+// Whoever asks to remove what is there learns when it is not, and leaves no marker then.
+func TestRemovingWhatIsNotThere(t *testing.T) {
+	c, ctx := onSocket(t), t.Context()
+	enabled := "enabled"
+	must(c.CreateBucket(ctx, admin.NewBucket{Name: "photos", Settings: admin.SettingsChange{Versioning: &enabled}}))(t)
+	removal := func(key, version string, want admin.Code) admin.Deleted {
+		t.Helper()
+		d, err := c.Delete(ctx, "photos", admin.DeleteRequest{Key: key, Version: version, IfThere: true})
+		if want == "" {
+			return must(d, err)(t)
+		}
+		wantCode(t, err, want)
+		return d
+	}
+	versions := func(want int) {
+		t.Helper()
+		if l := must(c.List(ctx, "photos", admin.ListRequest{Versions: true}))(t); len(l.Objects) != want {
+			t.Errorf("%d versions, want %d", len(l.Objects), want)
+		}
+	}
+	removal("none", "", admin.NoSuchKey)
+	versions(0)
+	old := must(c.Put(ctx, "photos", admin.PutRequest{Key: "k"}, strings.NewReader("old")))(t)
+	marker := removal("k", "", "")
+	removal("k", "", admin.NoSuchKey)
+	versions(2)
+	if d := removal("k", marker.Version, ""); !d.Marker {
+		t.Errorf("the marker went as %+v", d)
+	}
+	removal("k", marker.Version, admin.NoSuchVersion)
+	removal("k", old.Version, "")
+	versions(0)
+	must(c.Delete(ctx, "photos", admin.DeleteRequest{Key: "none"}))(t) // as S3 does
+	versions(1)
 }
 
 func TestListingFoldsAndPages(t *testing.T) {
@@ -204,7 +241,7 @@ func TestBuckets(t *testing.T) {
 		t.Errorf("stats %+v", s)
 	}
 	wantCode(t, c.DeleteBucket(ctx, "media"), admin.BucketNotEmpty)
-	must(c.Delete(ctx, "media", "k", ""))(t)
+	must(c.Delete(ctx, "media", admin.DeleteRequest{Key: "k"}))(t)
 	if err := c.DeleteBucket(ctx, "media"); err != nil {
 		t.Error(err)
 	}
@@ -318,7 +355,8 @@ func TestUnknownCallsAndDocumentsAreRefused(t *testing.T) {
 func TestNobodyListens(t *testing.T) {
 	dir := t.TempDir()
 	_, err := dial(t, dir, admin.Options{}).Status(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "edgefs serve "+dir) {
+	var u *admin.Unreachable
+	if !errors.As(err, &u) || !u.Unsent || !strings.Contains(u.Hint, "edgefs serve "+dir) {
 		t.Errorf("got %v", err)
 	}
 }
