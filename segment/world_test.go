@@ -1,11 +1,14 @@
 package segment
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -189,7 +192,8 @@ func (w *world) syncAll(r, s *site) error {
 	if err := w.sync(r, s, FederationBucket); err != nil {
 		return err
 	}
-	for id := range s.LinkedBuckets() {
+	linked := slices.SortedFunc(maps.Keys(s.LinkedBuckets()), func(a, b BucketID) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range linked {
 		if err := w.sync(r, s, id); err != nil {
 			return err
 		}
