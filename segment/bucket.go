@@ -28,7 +28,8 @@ type Bucket struct {
 	fold sync.Mutex   // one fold or merge at a time
 
 	seq  sync.Mutex // order of dots, stamps and log positions
-	next uint64     // last dot number given out in this life
+	next uint64     // last dot number given out in life: see lastGiven
+	life uint32
 
 	mu       sync.RWMutex
 	base     *base
@@ -120,7 +121,8 @@ func (b *Bucket) snapshot() snapshot {
 type keyView struct {
 	base     *base
 	over     *overlayKey
-	deps     Vector
+	deps     Vector // seen of other origins
+	own      Dot    // the last write of this life that is in it
 	settings Settings
 }
 
@@ -128,7 +130,7 @@ func (b *Bucket) view(key string) keyView {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	over, _ := b.overlay.Get(key)
-	return keyView{b.base, over, b.others, b.settings.Settings}
+	return keyView{b.base, over, b.others, Dot{b.s.Origin(), b.applied}, b.settings.Settings}
 }
 
 func (v keyView) head(ctx context.Context, key string) (head, error) {

@@ -291,31 +291,20 @@ func (s *Segment) SelfSeen(_ context.Context, peer map[BucketID]Vector) error {
 func (b *Bucket) gave(d Dot) bool {
 	b.seq.Lock()
 	defer b.seq.Unlock()
-	return d.N <= b.next
+	return d.N <= b.lastGiven()
 }
 
 // newLife begins a life, inc at the least, unless this one is as late. Its number is the time where that is greater, so that two restores
 // of one backup begin two lives. No write is named meanwhile.
 func (s *Segment) newLife(inc uint32) error {
-	buckets := s.allBuckets()
-	for _, b := range buckets {
-		b.seq.Lock()
-		defer b.seq.Unlock()
-	}
+	s.naming.Lock()
+	defer s.naming.Unlock()
 	if inc <= s.inc.Load() {
 		return nil
 	}
 	inc = max(inc, uint32(s.cfg.Clock().Unix()))
 	s.cfg.Logger.Warn("writes of ours may be unknown to us: a new life begins", "life", inc)
-	if err := s.commit(&entry{life: inc}); err != nil {
-		return err
-	}
-	for _, b := range buckets {
-		b.mu.RLock()
-		b.next = b.applied
-		b.mu.RUnlock()
-	}
-	return nil
+	return s.commit(&entry{life: inc})
 }
 
 // Offer is a bucket's whole state at one moment, for a peer to sync.

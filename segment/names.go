@@ -138,6 +138,7 @@ func (s *Segment) addSystemBuckets() {
 		}
 		s.buckets[id] = newBucket(s, id, &bucketDoc{id: id, cutter: cutter, salt: id})
 	}
+	s.federation, s.local = s.buckets[FederationBucket], s.buckets[localBucket]
 }
 
 // Linked says whether links carry the bucket.
@@ -148,7 +149,7 @@ func (n *names) written(s *Segment, bucket BucketID, r *record) {
 	if bucket != FederationBucket {
 		return
 	}
-	b := s.buckets[FederationBucket]
+	b := s.federation
 	for i := range r.effects {
 		b.mu.RLock()
 		o, ok := b.overlay.Get(r.effects[i].key)
@@ -169,7 +170,7 @@ func (n *names) merged(ctx context.Context, s *Segment, bucket BucketID) error {
 }
 
 func (n *names) load(ctx context.Context, s *Segment) error {
-	b := s.buckets[FederationBucket]
+	b := s.federation
 	for v, err := range b.eachCurrent(ctx, "") {
 		if err != nil {
 			return fmt.Errorf("read the federation's documents: %w", err)
@@ -383,7 +384,7 @@ func (s *Segment) CreateBucket(ctx context.Context, name string, o BucketOptions
 	}
 	doc := &bucketDoc{name: name, home: s.cfg.ID, cutter: o.Cutter, settings: DefaultSettings()}
 	if o.Cutter == (dedup.Params{}) {
-		doc.cutter = s.buckets[FederationBucket].Cutter()
+		doc.cutter = s.federation.Cutter()
 	}
 	if o.Settings != nil {
 		doc.settings = *o.Settings
@@ -395,7 +396,7 @@ func (s *Segment) CreateBucket(ctx context.Context, name string, o BucketOptions
 		return nil, fmt.Errorf("cutter: %w: %w", err, ErrInvalidArgument)
 	}
 	for _, random := range [][]byte{doc.id[:], doc.salt[:]} {
-		if _, err := s.cfg.Rand.Read(random); err != nil {
+		if err := s.random(random); err != nil {
 			return nil, err
 		}
 	}
@@ -417,12 +418,20 @@ func (s *Segment) DeleteBucket(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	return b.drop(ctx, name)
+}
+
+// drop deletes the bucket, once: whoever found it too and comes later finds it no more.
+func (b *Bucket) drop(ctx context.Context, name string) error {
 	b.gate.Lock()
 	defer b.gate.Unlock()
+	if b.gone() {
+		return fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
+	}
 	if !b.empty() {
 		return fmt.Errorf("bucket %q: %w", name, ErrBucketNotEmpty)
 	}
-	if err := s.putDoc(ctx, docDeleted+b.id.String(), nil); err != nil {
+	if err := b.s.putDoc(ctx, docDeleted+b.id.String(), nil); err != nil {
 		return fmt.Errorf("delete bucket %q: %w", name, err)
 	}
 	if err := b.abortUploads(ctx); err != nil {
@@ -433,7 +442,7 @@ func (s *Segment) DeleteBucket(ctx context.Context, name string) error {
 
 // putDoc writes a document of the federation.
 func (s *Segment) putDoc(ctx context.Context, key string, data []byte) error {
-	_, err := s.buckets[FederationBucket].put(ctx, key, Cond{}, nil, func(v *Version) { v.Data = data })
+	_, err := s.federation.put(ctx, key, Cond{}, nil, func(v *Version) { v.Data = data })
 	return err
 }
 
@@ -462,11 +471,9 @@ func (b *Bucket) Configure(ctx context.Context, change func(*Settings) error) er
 	if set == b.Settings() {
 		return nil
 	}
-	b.mu.RLock()
-	deps := b.others
-	b.mu.RUnlock()
-	r := &record{deps: deps, settings: &settingsRecord{Settings: set}}
-	return b.s.submit(plan{b: b, r: r})
+	v := b.view("")
+	r := &record{deps: v.deps, settings: &settingsRecord{Settings: set}}
+	return b.s.submit(plan{b: b, r: r, own: v.own})
 }
 
 func validBucketName(name string) bool {

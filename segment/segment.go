@@ -40,7 +40,7 @@ type Config struct {
 	Read func(chunk.Domain, Reading) chunk.Store
 
 	Clock  func() time.Time // default: time.Now
-	Rand   io.Reader        // default: crypto/rand
+	Rand   io.Reader        // of ids; one at a time reads it; default: crypto/rand
 	Logger *slog.Logger
 
 	LogFileSize  int64 // default 64 MiB
@@ -95,12 +95,17 @@ type Segment struct {
 	log     *journal.Journal
 	nodes   *tree.Cache
 	clock   clock
-	latches latches // of keys; whoever holds one takes no other
-	outer   latches // of bucket names and uploads, taken before a key's
+	latches latches      // of keys; whoever holds one takes no other
+	naming  sync.RWMutex // whoever names writes shares it; a new life excludes them
+	outer   latches      // of bucket names and uploads, taken before a key's
 	news    news
 	names   names
 	bufs    *dedup.Buffers
 	entries sync.Pool // of *[]byte, see entryBuffer
+
+	randomness sync.Mutex // guards cfg.Rand
+
+	federation, local *Bucket // those that every segment has
 
 	mu      sync.RWMutex // guards what follows; taken before a bucket's mu, never after
 	buckets map[BucketID]*Bucket
@@ -176,9 +181,6 @@ func (s *Segment) recover(ctx context.Context) error {
 		_ = s.log.Close()
 		return fmt.Errorf("the log ends at %d, before the state's %d: a part of the log is lost: %w", s.log.Last(), st.pos, ErrDamaged)
 	}
-	for _, b := range s.allBuckets() {
-		b.next = b.applied
-	}
 	return nil
 }
 
@@ -209,6 +211,16 @@ func (s *Segment) Name() string { return s.cfg.Name }
 
 // Origin is this life of the segment.
 func (s *Segment) Origin() Origin { return Origin{s.cfg.ID, s.inc.Load()} }
+
+// random fills p.
+func (s *Segment) random(p []byte) error {
+	s.randomness.Lock()
+	defer s.randomness.Unlock()
+	if _, err := io.ReadFull(s.cfg.Rand, p); err != nil {
+		return fmt.Errorf("random bytes: %w", err)
+	}
+	return nil
+}
 
 // Domain is the federation's dedup domain.
 func (s *Segment) Domain() chunk.Domain { return s.domainOf("") }

@@ -3,6 +3,7 @@ package segment
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -182,5 +183,49 @@ func TestAnUploadIsCompletedInOneEntry(t *testing.T) {
 	}
 	if _, err := b.Upload(w.ctx, "k", u.ID); !errors.Is(err, ErrNoSuchUpload) {
 		t.Errorf("the upload: %v", err)
+	}
+}
+
+// TestOneOfManyDeletesABucket: whoever found the bucket too, and comes to it when it was deleted, is told that there is none.
+func TestOneOfManyDeletesABucket(t *testing.T) {
+	w := newWorld(t, "a")
+	a := w.site("a")
+	b, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.drop(w.ctx, "photos"); err != nil {
+		t.Fatal(err)
+	}
+	end := a.LogEnd()
+	if err := b.drop(w.ctx, "photos"); !errors.Is(err, ErrNoSuchBucket) {
+		t.Errorf("deleted once more: %v", err)
+	}
+	if a.LogEnd() != end {
+		t.Error("a deletion that did nothing is in the log")
+	}
+}
+
+// TestBucketsAreMadeSideBySide is for the race detector: a bucket that appears is in nobody's way.
+func TestBucketsAreMadeSideBySide(t *testing.T) {
+	w := newWorld(t, "a")
+	a := w.site("a")
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for n := range 10 {
+				b, err := a.CreateBucket(w.ctx, fmt.Sprintf("bucket-%d-%d", i, n), BucketOptions{})
+				if err == nil {
+					_, err = b.CreateUpload(w.ctx, "k", Attrs{})
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := len(a.Buckets()); n != 40 {
+		t.Errorf("%d buckets", n)
 	}
 }

@@ -2,7 +2,6 @@ package segment
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -60,11 +59,11 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, a Attrs) (Upload,
 		return Upload{}, fmt.Errorf("bucket %q: %w", b.doc.Load().name, ErrNoSuchBucket)
 	}
 	var random [16]byte
-	if _, err := io.ReadFull(rand.Reader, random[:]); err != nil {
+	if err := b.s.random(random[:]); err != nil {
 		return Upload{}, err
 	}
 	u := Upload{ID: hex.EncodeToString(random[:]), Key: key, Attrs: a}
-	v, err := b.s.buckets[localBucket].put(ctx, b.uploadPrefix(key)+u.ID, Cond{}, nil, func(v *Version) { v.Attrs = a })
+	v, err := b.s.local.put(ctx, b.uploadPrefix(key)+u.ID, Cond{}, nil, func(v *Version) { v.Attrs = a })
 	if err != nil {
 		return Upload{}, fmt.Errorf("begin upload of %q: %w", key, err)
 	}
@@ -77,7 +76,7 @@ func (b *Bucket) Upload(ctx context.Context, key, id string) (Upload, error) {
 	if strings.Contains(key, "\x00") || strings.Contains(id, "\x00") { // it would be a part's name
 		return Upload{}, fmt.Errorf("%q, upload %q: %w", key, id, ErrNoSuchUpload)
 	}
-	v, err := b.s.buckets[localBucket].Stat(ctx, b.uploadPrefix(key)+id, VersionRef{})
+	v, err := b.s.local.Stat(ctx, b.uploadPrefix(key)+id, VersionRef{})
 	if isMissing(err) {
 		return Upload{}, fmt.Errorf("%q, upload %q: %w", key, id, ErrNoSuchUpload)
 	}
@@ -114,7 +113,7 @@ func (w *Writer) CommitPart(ctx context.Context, a Attrs) (Part, error) {
 
 func (b *Bucket) putPart(ctx context.Context, t partTarget, m dedup.Manifest, payload []chunk.Chunk, a Attrs) (Part, error) {
 	upload := b.uploadPrefix(t.key) + t.id
-	local := b.s.buckets[localBucket]
+	local := b.s.local
 	defer b.s.outer.lock(b.id, upload)() // so that no part outlives its upload
 	if _, err := b.Upload(ctx, t.key, t.id); err != nil {
 		return Part{}, err
@@ -162,7 +161,7 @@ func (b *Bucket) Parts(ctx context.Context, key, id string, after, limit int) ([
 	}
 	var out []Part
 	prefix := b.uploadPrefix(key) + id
-	for v, err := range b.s.buckets[localBucket].eachCurrent(ctx, partKey(prefix, after+1)) {
+	for v, err := range b.s.local.eachCurrent(ctx, partKey(prefix, after+1)) {
 		if err != nil {
 			return nil, false, err
 		}
@@ -222,7 +221,7 @@ func (b *Bucket) Uploads(ctx context.Context, o UploadsOptions) (UploadsPage, er
 		}
 	}
 	last := ""
-	for v, err := range b.s.buckets[localBucket].eachCurrent(ctx, from) {
+	for v, err := range b.s.local.eachCurrent(ctx, from) {
 		if err != nil {
 			return UploadsPage{}, err
 		}
@@ -337,7 +336,7 @@ func (b *Bucket) chosenParts(ctx context.Context, upload string, refs []PartRef)
 	var parts []Part
 	var contents []dedup.Manifest
 	for _, ref := range refs {
-		v, err := b.s.buckets[localBucket].Stat(ctx, partKey(upload, ref.Number), VersionRef{})
+		v, err := b.s.local.Stat(ctx, partKey(upload, ref.Number), VersionRef{})
 		if isMissing(err) || err == nil && v.Attrs.ETag != ref.ETag {
 			return nil, nil, fmt.Errorf("part %d with ETag %q: %w", ref.Number, ref.ETag, ErrInvalidPart)
 		}
@@ -352,7 +351,7 @@ func (b *Bucket) chosenParts(ctx context.Context, upload string, refs []PartRef)
 
 // planEnd deletes an upload and its parts. The caller holds the upload's latch.
 func (b *Bucket) planEnd(ctx context.Context, upload string) (plan, error) {
-	local := b.s.buckets[localBucket]
+	local := b.s.local
 	view := local.view(upload)
 	r := &record{deps: view.deps}
 	for v, err := range local.eachCurrent(ctx, upload) {
@@ -364,7 +363,7 @@ func (b *Bucket) planEnd(ctx context.Context, upload string) (plan, error) {
 		}
 		r.effects = append(r.effects, effect{key: v.Key, gone: []goneHold{{v.VersionID, v.Dot}}})
 	}
-	return plan{b: local, r: r}, nil
+	return plan{b: local, r: r, own: view.own}, nil
 }
 
 // AbortUpload gives an upload and its parts up.

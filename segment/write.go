@@ -63,6 +63,7 @@ func (c Cond) checkVersion(v *Version) error {
 type plan struct {
 	b       *Bucket
 	r       *record
+	own     Dot // the last of this segment's own writes that it was planned in knowledge of
 	hint    *hint
 	payload []chunk.Chunk
 }
@@ -79,6 +80,8 @@ func (s *Segment) submit(plans ...plan) error {
 // enqueue names and stamps records and appends them to the log. Dots, stamps and log positions of a bucket are in one order: seq is held until
 // the log has them, and no longer, for a batch of the log is what many writers have appended.
 func (s *Segment) enqueue(plans []plan) (*pending, error) {
+	s.naming.RLock()
+	defer s.naming.RUnlock()
 	order := slices.Clone(plans)
 	slices.SortFunc(order, func(a, b plan) int { return bytes.Compare(a.b.id[:], b.b.id[:]) })
 	e := &entry{}
@@ -88,8 +91,11 @@ func (s *Segment) enqueue(plans []plan) (*pending, error) {
 		}
 	}
 	for _, p := range plans {
-		p.b.next++
-		p.r.name(VersionID{Stamp{p.epoch(), s.clock.now()}, Dot{s.Origin(), p.b.next}})
+		dot := p.b.nextDot()
+		if p.own.N > 0 && p.own.Origin != dot.Origin { // else it is known without being said
+			p.r.deps = p.r.deps.With(p.own)
+		}
+		p.r.name(VersionID{Stamp{p.epoch(), s.clock.now()}, dot})
 		w := write{bucket: p.b.id, record: p.r, hint: p.hint, made: p.payload}
 		for _, c := range p.payload {
 			w.payload = append(w.payload, c.Data())
@@ -106,6 +112,20 @@ func (s *Segment) enqueue(plans []plan) (*pending, error) {
 		}
 	}
 	return pending, err
+}
+
+// nextDot gives a name of this life out. The caller holds naming and seq.
+func (b *Bucket) nextDot() Dot {
+	b.next = b.lastGiven() + 1
+	return Dot{b.s.Origin(), b.next}
+}
+
+// lastGiven is the number of the last name of this life that was given to a write. The caller holds seq.
+func (b *Bucket) lastGiven() uint64 {
+	if own := b.s.Origin(); b.life != own.Inc {
+		b.life, b.next = own.Inc, b.Seen()[own]
+	}
+	return b.next
 }
 
 func (p plan) epoch() Epoch {
@@ -140,7 +160,7 @@ func (b *Bucket) planned(ctx context.Context, key string, decide func(head, keyV
 		return plan{}, err
 	}
 	r := &record{deps: v.deps, effects: []effect{e}}
-	return plan{b: b, r: r, hint: &hint{key, v.over, h, v.base.at}}, nil
+	return plan{b: b, r: r, own: v.own, hint: &hint{key, v.over, h, v.base.at}}, nil
 }
 
 // enter begins a write of a key; leave ends it, when it was applied.
