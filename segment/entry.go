@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/edgefs/edgefs/chunk"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -67,6 +68,7 @@ type mergeItem struct {
 type cursorItem struct {
 	peer ID
 	Cursor
+	debts []Debt // buckets of which what lies before the cursor need not be applied; replaced, never changed
 }
 
 const (
@@ -141,7 +143,13 @@ func (m *mergeItem) appendTo(b []byte) []byte {
 func (c cursorItem) appendTo(b []byte) []byte {
 	b = putFixed(b, 1, uint64(c.peer))
 	b = putUint(b, 2, uint64(c.Inc))
-	return putUint(b, 3, c.Pos)
+	b = putUint(b, 3, c.Pos)
+	for _, d := range c.debts {
+		b = putPart(b, 4, func(b []byte) []byte {
+			return putFixed(putMessage(b, 1, d.Bucket[:]), 2, uint64(d.Since.UnixNano()))
+		})
+	}
+	return b
 }
 
 // parseEntry reads an entry, which shares b. Records are parsed too.
@@ -238,10 +246,29 @@ func parseCursor(b []byte) (c cursorItem, err error) {
 			c.Inc = uint32(f.n)
 		case 3:
 			c.Pos = f.n
+		case 4:
+			d, err := parseDebt(f.b)
+			c.debts = append(c.debts, d)
+			return err
+		default: // what a later build owes cannot be forgotten
+			return fmt.Errorf("cursor field %d: %w", f.num, ErrForeign)
 		}
 		return nil
 	})
 	return c, err
+}
+
+func parseDebt(b []byte) (d Debt, err error) {
+	err = eachField("debt", b, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			d.Bucket, err = bucketIDOf(f.b)
+		case 2:
+			d.Since = time.Unix(0, int64(f.n)).UTC()
+		}
+		return err
+	})
+	return d, err
 }
 
 func bucketIDOf(b []byte) (id BucketID, err error) {

@@ -62,3 +62,18 @@ type DoubtError struct {
 func (e *DoubtError) Error() string {
 	return fmt.Sprintf("bucket %v must be synced before item %d applies", e.Bucket, e.Item)
 }
+
+// StopError says that a record cannot be taken in: a later build wrote it, no segment writes such, or the bucket is damaged here. Nothing
+// is the matter with other buckets.
+type StopError struct {
+	Bucket BucketID
+	Item   int // index of the item; those before it are committed
+	Err    error
+}
+
+func (e *StopError) Error() string {
+	return fmt.Sprintf("item %d of bucket %v cannot be taken in: %v", e.Item, e.Bucket, e.Err)
+}
+
+// Unwrap gives the reason.
+func (e *StopError) Unwrap() error { return e.Err }

@@ -146,22 +146,6 @@ func recordDot(b []byte) (d Dot, err error) {
 	return d, errors.Join(err, badFormat("record"))
 }
 
-// Cursor is where the feed from a peer stands; false when there has been none.
-func (s *Segment) Cursor(peer ID) (Cursor, bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	c, ok := s.cursors[peer]
-	return c, ok
-}
-
-// SetCursor makes the feed from a peer go on from c.
-func (s *Segment) SetCursor(_ context.Context, peer ID, c Cursor) error {
-	if have, ok := s.Cursor(peer); ok && have == c {
-		return nil
-	}
-	return s.commit(&entry{cursors: []cursorItem{{peer, c}}})
-}
-
 // LinkedBuckets are the buckets that links carry, the federation's own first, and what is seen of each.
 func (s *Segment) LinkedBuckets() map[BucketID]Vector {
 	out := map[BucketID]Vector{}
@@ -171,101 +155,6 @@ func (s *Segment) LinkedBuckets() map[BucketID]Vector {
 		}
 	}
 	return out
-}
-
-// Receive takes a peer's feed items in: those that are new become one entry, durable and applied when it returns, that also moves the cursor
-// to next. What is known already is skipped.
-//
-// It fails with a *[DoubtError] when item done needs its bucket synced first: the items before it are committed and the cursor stands at
-// it. It fails with ErrClockAhead, and nothing is committed, when a stamp lies too far ahead.
-func (s *Segment) Receive(ctx context.Context, peer ID, items []FeedItem, next Cursor) (done int, err error) {
-	if err := s.admit(ctx); err != nil {
-		return 0, err
-	}
-	e := &entry{}
-	seen := map[BucketID]Vector{}
-	var doubt *DoubtError
-	for i, item := range items {
-		ok, err := s.admitItem(ctx, e, seen, item)
-		if err != nil {
-			return 0, fmt.Errorf("receive from %v at %d: %w", peer, item.Pos, err)
-		}
-		if !ok {
-			doubt = &DoubtError{item.Bucket, i}
-			if s.bucket(item.Bucket) == nil {
-				doubt.Bucket = FederationBucket // which says what bucket that is
-			}
-			next.Pos = item.Pos
-			break
-		}
-		done = i + 1
-	}
-	if have, _ := s.Cursor(peer); len(e.writes) > 0 || doubt != nil && have != next {
-		e.cursors = []cursorItem{{peer, next}}
-		if err := s.commit(e); err != nil {
-			return 0, err
-		}
-	}
-	if doubt != nil {
-		return done, doubt
-	}
-	return done, nil
-}
-
-// admitItem adds an item to the entry, unless it is known; false when it cannot be applied yet. seen is what will be seen of each bucket
-// when the entry is applied.
-func (s *Segment) admitItem(ctx context.Context, e *entry, seen map[BucketID]Vector, item FeedItem) (bool, error) {
-	b := s.bucket(item.Bucket)
-	if b == nil {
-		return false, nil
-	}
-	if !b.Linked() {
-		return false, fmt.Errorf("bucket %v: %w", item.Bucket, ErrRefused)
-	}
-	if err := b.Err(); err != nil {
-		return false, err
-	}
-	c, ok := seen[b.id]
-	if !ok {
-		c = b.Seen().Clone()
-		seen[b.id] = c
-	}
-	if len(item.Record) == 0 {
-		return c.Covers(item.Mark), nil
-	}
-	raw := bytes.Clone(item.Record)
-	r, err := parseRecord(raw)
-	if err != nil {
-		return false, err
-	}
-	if c.Has(r.Dot) {
-		return true, nil
-	}
-	if err := r.check(); err != nil {
-		return false, err
-	}
-	if r.HLC > s.clock.bound() {
-		return false, fmt.Errorf("record %v of %v: %w", r.Dot, r.Time(), ErrClockAhead)
-	}
-	if r.Dot.Origin == s.Origin() {
-		if b.gave(r.Dot) { // on its way through our log
-			return true, nil
-		}
-		if err := s.newLife(r.Dot.Inc + 1); err != nil {
-			return false, err
-		}
-	}
-	if !c.Covers(r.deps) || c[r.Dot.Origin] != r.Dot.N-1 {
-		return false, nil
-	}
-	for i := range r.effects { // bring the heads into the cache, not to read them under the bucket's lock
-		if _, err := b.view(r.effects[i].key).head(ctx, r.effects[i].key); err != nil {
-			return false, err
-		}
-	}
-	c[r.Dot.Origin] = r.Dot.N
-	e.writes = append(e.writes, write{bucket: b.id, record: r, raw: raw})
-	return true, nil
 }
 
 // SelfSeen compares what a peer has seen of this life with what this segment knows of it. Where the peer has seen more, this segment came
@@ -330,7 +219,8 @@ func (s *Segment) Offer(ctx context.Context, id BucketID) (Offer, error) {
 }
 
 // Adopt takes in what a peer offers of a bucket: it walks the difference of the two states, reading the peer's nodes from remote, and
-// makes their union the bucket's state, in one entry that a feed passes on as a mark. Reading and writing go on meanwhile.
+// makes their union the bucket's state, in one entry that a feed passes on as a mark. Reading and writing go on meanwhile. A feed that passes
+// over the bucket ends doing so, unless it passed over more than was offered: that needs another sync.
 //
 // It fails with ErrQuarantine when both have seen the same and yet hold different states.
 func (s *Segment) Adopt(ctx context.Context, peer ID, id BucketID, o Offer, remote chunk.Store) error {
@@ -338,13 +228,12 @@ func (s *Segment) Adopt(ctx context.Context, peer ID, id BucketID, o Offer, remo
 	if b == nil || !b.Linked() {
 		return fmt.Errorf("adopt bucket %v: %w", id, ErrNoSuchBucket)
 	}
-	if o.Root.IsZero() {
-		return nil
+	if !o.Root.IsZero() {
+		if err := b.adopt(ctx, peer, o, remote); err != nil {
+			return fmt.Errorf("adopt bucket %v from %v: %w", id, peer, err)
+		}
 	}
-	if err := b.adopt(ctx, peer, o, remote); err != nil {
-		return fmt.Errorf("adopt bucket %v from %v: %w", id, peer, err)
-	}
-	return nil
+	return s.settle(peer, id)
 }
 
 func (b *Bucket) adopt(ctx context.Context, peer ID, o Offer, remote chunk.Store) error {

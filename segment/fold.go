@@ -247,6 +247,9 @@ func (b *Bucket) mergeEdits(ctx context.Context, a *base, seen Vector, theirs tr
 			if err == nil && c.B != nil {
 				other, err = a.decodeVersion(key, id, bytes.Clone(c.B))
 			}
+			if err == nil && c.A == nil {
+				err = checkFederated(key, other)
+			}
 			if err != nil {
 				yield(tree.Edit{}, err)
 				return

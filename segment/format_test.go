@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/dedup"
@@ -63,7 +64,7 @@ func sampleEntry(t testing.TB) *entry {
 		writes:  []write{{bucket: BucketID{1, 2}, record: sampleRecord(t), payload: [][]byte{[]byte("payload")}}},
 		folds:   []foldItem{f},
 		merges:  []mergeItem{{f, Vector{sampleOrigin: 5}, 77, 88}},
-		cursors: []cursorItem{{77, Cursor{2, 1000}}},
+		cursors: []cursorItem{{peer: 77, Cursor: Cursor{2, 1000}, debts: []Debt{{BucketID{9}, time.Unix(1795000000, 5).UTC()}}}},
 		life:    6,
 	}
 }

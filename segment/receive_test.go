@@ -121,3 +121,128 @@ func TestTwoWritesOfOneNameAreNotMerged(t *testing.T) {
 		}
 	}
 }
+
+// A batch that makes a bucket and writes to it needs no sync.
+func TestReceiveMakesABucketAndWritesToIt(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	a, b := w.site("a"), w.site("b")
+	w.settle()
+	from, _ := b.Cursor(a.ID())
+	a.putNew(t, "photos", "k")
+	a.putNew(t, "music", "l")
+	items, next, err := a.FeedFrom(w.ctx, from.Pos, 1<<20)
+	for err == nil && next < a.LogEnd() {
+		var more []FeedItem
+		more, next, err = a.FeedFrom(w.ctx, next, 1<<20)
+		items = append(items, more...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := Cursor{from.Inc, next}
+	if done, err := b.Receive(w.ctx, a.ID(), items, to); err != nil || done != len(items) {
+		t.Fatalf("%d of %d taken in: %v", done, len(items), err)
+	}
+	if at, _ := b.Cursor(a.ID()); at != to {
+		t.Errorf("the cursor is %+v, want %+v", at, to)
+	}
+	w.verify()
+}
+
+// putNew makes a bucket and puts a key.
+func (s *site) putNew(t *testing.T, bucket, key string) {
+	t.Helper()
+	if _, err := s.CreateBucket(s.w.ctx, bucket, BucketOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.put(bucket, key, "v")
+}
+
+// What a feed brings and passes over while a sync is under way is owed still when the sync is done.
+func TestWhatIsPassedOverDuringASyncIsOwedStill(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	a, b := w.site("a"), w.site("b")
+	photos, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	b.old[photos.id] = true
+	a.put("photos", "k", "passed over")
+	if err := w.pull(b, a); err != nil {
+		t.Fatal(err)
+	}
+	clear(b.old)
+	o, err := a.Offer(w.ctx, photos.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.put("photos", "l", "passed over meanwhile")
+	if err := w.pull(b, a); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Adopt(w.ctx, a.ID(), photos.id, o, a.cfg.Chunks.(mapStore)); err != nil {
+		t.Fatal(err)
+	}
+	if d := b.Debts(a.ID()); len(d) != 1 || d[0].Bucket != photos.id {
+		t.Errorf("after a sync of less than was passed over, debts are %v", d)
+	}
+	if err := w.repay(b, a); err != nil {
+		t.Fatal(err)
+	}
+	if d := b.Debts(a.ID()); len(d) != 0 {
+		t.Errorf("after a sync of all, debts are %v", d)
+	}
+	w.verify()
+	if roots := w.roots(photos.id); roots[0] != roots[1] {
+		t.Errorf("roots %v", roots)
+	}
+}
+
+// A bucket whose document only a later build can read is owed, too, and its records do not stop the others.
+func TestABucketThatIsNotKnownIsOwed(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	a, b := w.site("a"), w.site("b")
+	w.settle()
+	b.old[FederationBucket] = true
+	a.putNew(t, "photos", "k")
+	photos, _ := a.Bucket("photos")
+	if err := w.pull(b, a); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Debts(a.ID()); len(got) != 2 || got[0].Bucket != FederationBucket || got[1].Bucket != photos.id {
+		t.Errorf("debts are %v", got)
+	}
+	if cur, _ := b.Cursor(a.ID()); cur.Pos == 0 {
+		t.Errorf("the cursor is %+v", cur)
+	}
+	clear(b.old)
+	w.settle()
+	if got := b.Debts(a.ID()); len(got) != 0 {
+		t.Errorf("debts are %v", got)
+	}
+	w.verify()
+	if roots := w.roots(photos.id); roots[0] != roots[1] {
+		t.Errorf("roots %v", roots)
+	}
+}
+
+func TestDebtsAreBounded(t *testing.T) {
+	w := newWorld(t, "a")
+	a := w.site("a")
+	for i := range maxDebts {
+		if err := a.PassOver(w.ctx, 99, BucketID{1, byte(i), byte(i >> 8)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.PassOver(w.ctx, 99, BucketID{2}); !errors.Is(err, ErrRefused) {
+		t.Errorf("one more: %v", err)
+	}
+	if err := a.PassOver(w.ctx, 98, localBucket); !errors.Is(err, ErrRefused) {
+		t.Errorf("the segment's own bucket: %v", err)
+	}
+	a.restart()
+	if n := len(a.Debts(99)); n != maxDebts {
+		t.Errorf("%d debts after a restart", n)
+	}
+}

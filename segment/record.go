@@ -71,12 +71,20 @@ const (
 // check refuses what no segment writes, before it is in the log.
 func (r *record) check() error {
 	for _, e := range r.effects {
-		switch {
-		case e.key == "" || len(e.key) > maxFederatedKey:
-			return fmt.Errorf("record %v: a key of %d bytes: %w", r.Dot, len(e.key), ErrRefused)
-		case e.hold != nil && (e.hold.Size() > maxFederatedSize || e.hold.Dot.N == 0):
-			return fmt.Errorf("record %v: %d bytes of %q: %w", r.Dot, e.hold.Size(), e.key, ErrRefused)
+		if err := checkFederated(e.key, e.hold); err != nil {
+			return fmt.Errorf("record %v: %w", r.Dot, err)
 		}
+	}
+	return nil
+}
+
+// checkFederated refuses a key, or a version where there is one, that no segment writes: by a feed as by a sync.
+func checkFederated(key string, v *Version) error {
+	switch {
+	case key == "" || len(key) > maxFederatedKey:
+		return fmt.Errorf("a key of %d bytes: %w", len(key), ErrRefused)
+	case v != nil && (v.Size() > maxFederatedSize || v.Dot.N == 0):
+		return fmt.Errorf("%d bytes of %q: %w", v.Size(), key, ErrRefused)
 	}
 	return nil
 }

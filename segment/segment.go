@@ -109,7 +109,8 @@ type Segment struct {
 
 	mu      sync.RWMutex // guards what follows; taken before a bucket's mu, never after
 	buckets map[BucketID]*Bucket
-	cursors map[ID]Cursor
+	cursors map[ID]cursorItem
+	inboxes map[ID]*inbox
 	pos     uint64        // last log position applied
 	applied chan struct{} // closed when pos grows
 
@@ -129,7 +130,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	if cfg.ID == 0 || cfg.Name == "" || cfg.Chunks == nil {
 		return nil, fmt.Errorf("open segment: id, name and chunks are needed: %w", ErrInvalidArgument)
 	}
-	s := &Segment{cfg: cfg, nodes: tree.NewCache(cfg.NodeCache), buckets: map[BucketID]*Bucket{}, cursors: map[ID]Cursor{}, applied: make(chan struct{})}
+	s := &Segment{cfg: cfg, nodes: tree.NewCache(cfg.NodeCache), buckets: map[BucketID]*Bucket{}, cursors: map[ID]cursorItem{}, inboxes: map[ID]*inbox{}, applied: make(chan struct{})}
 	s.bufs = dedup.NewBuffers(cfg.BufferBytes)
 	s.inc.Store(1)
 	s.clock.wall = cfg.Clock
@@ -343,7 +344,7 @@ func (s *Segment) applyEntry(ctx context.Context, pos uint64, e *entry) error {
 	}
 	s.mu.Lock()
 	for _, c := range e.cursors {
-		s.cursors[c.peer] = c.Cursor
+		s.cursors[c.peer] = c
 	}
 	s.pos = max(s.pos, pos)
 	close(s.applied)

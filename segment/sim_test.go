@@ -107,7 +107,7 @@ func (m *sim) act(s *site) error {
 		r := m.sites[m.rng.IntN(len(m.sites))]
 		m.step = "sync from " + r.Name()
 		if r != s && s.peers[r.Name()] {
-			return m.syncAll(s, r)
+			return errors.Join(m.syncAll(s, r), m.repay(s, r))
 		}
 	case n < 88:
 		r := m.sites[m.rng.IntN(len(m.sites))]
@@ -115,6 +115,9 @@ func (m *sim) act(s *site) error {
 		if r != s {
 			s.peers[r.Name()] = !s.peers[r.Name()]
 		}
+	case n < 89:
+		m.step = "upgrade or downgrade"
+		m.rebuild(s)
 	case n < 91:
 		m.step = "restart"
 		s.restart()
@@ -135,6 +138,15 @@ func (m *sim) act(s *site) error {
 		m.restore(s)
 	}
 	return nil
+}
+
+// rebuild gives a site a build that reads all that others write, or one that does not.
+func (m *sim) rebuild(s *site) {
+	if len(s.old) > 0 {
+		clear(s.old)
+	} else if b := m.anyBucket(s); b != nil {
+		s.old[b.id] = true
+	}
 }
 
 func allow(err error, allowed ...error) error {
@@ -350,6 +362,7 @@ func (m *sim) finish(t *testing.T, seed uint64, trace *strings.Builder) {
 		for _, r := range m.sites {
 			s.peers[r.Name()] = r != s
 		}
+		clear(s.old)
 	}
 	m.settle()
 	all := slices.Collect(maps.Keys(m.sites[0].LinkedBuckets()))

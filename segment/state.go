@@ -132,8 +132,8 @@ func (s *Segment) capture() *state {
 	defer s.applying.Unlock()
 	s.mu.RLock()
 	st := &state{pos: s.pos, inc: s.inc.Load(), hlc: HLC(s.clock.last.Load())}
-	for peer, c := range s.cursors {
-		st.cursors = append(st.cursors, cursorItem{peer, c})
+	for _, c := range s.cursors {
+		st.cursors = append(st.cursors, c)
 	}
 	s.mu.RUnlock()
 	slices.SortFunc(st.cursors, func(a, b cursorItem) int { return cmp.Compare(a.peer, b.peer) })
@@ -156,7 +156,7 @@ func (s *Segment) restore(ctx context.Context, st *state) (uint64, error) {
 	s.inc.Store(max(1, st.inc))
 	s.clock.observe(st.hlc)
 	for _, c := range st.cursors {
-		s.cursors[c.peer] = c.Cursor
+		s.cursors[c.peer] = c
 	}
 	for _, bs := range st.buckets {
 		b := s.buckets[bs.bucket]

@@ -28,12 +28,14 @@ import (
 //	cut a b, heal                      links
 //	sync                               all that are linked exchange everything
 //	feed b a, adopt b a                b takes what a has: by the feed where that serves, or by trees
+//	old b BUCKET, upgrade b            b cannot read what is written to the bucket, which others see as written by a later build; or it can again
+//	repay b a                          b syncs what its feed from a passes over
 //	clock a 10m                        the clock of a is that far ahead, or behind
 //	tick 1s                            time passes everywhere
 //	checkpoint a, restart a            all records of a are folded, its state is written; it is started again
 //	backup a, restore a                a comes back as it was at the backup, and is told
 //	rollback a                         the same, and nobody tells it
-//	show heads|versions|conflicts|buckets
+//	show heads|versions|conflicts|buckets|debts
 //
 // A VALUE stands for content. After each run, every site must hold what the oracle says, having seen what it has seen. The expected output
 // is written anew by -rewrite.
@@ -116,6 +118,15 @@ func (s *story) play(line []string) {
 		}
 	case "adopt":
 		s.refused(what, s.syncAll(s.site(arg(1)), s.site(arg(2))))
+	case "old":
+		b, err := s.site(arg(1)).Bucket(arg(2))
+		s.must(err)
+		s.site(arg(1)).old[b.id] = true
+	case "upgrade":
+		clear(s.site(arg(1)).old)
+		s.site(arg(1)).restart()
+	case "repay":
+		s.must(s.repay(s.site(arg(1)), s.site(arg(2))))
 	case "clock":
 		d, err := time.ParseDuration(arg(2))
 		s.must(err)
@@ -264,6 +275,12 @@ func (s *story) show(what string) {
 	names := map[string][]string{}
 	for _, a := range s.sites {
 		var b strings.Builder
+		if what == "debts" {
+			s.drawDebts(&b, a)
+			s.say("debts of %s:", a.Name())
+			s.out.WriteString(b.String())
+			continue
+		}
 		for _, info := range a.Buckets() {
 			s.draw(&b, what, a.bucket(info.ID), info)
 		}
@@ -275,6 +292,19 @@ func (s *story) show(what string) {
 	for _, view := range order {
 		s.say("%s at %s:", what, strings.Join(names[view], ", "))
 		s.out.WriteString(view)
+	}
+}
+
+// drawDebts tells which buckets a site passes over, of whom.
+func (s *story) drawDebts(out *strings.Builder, a *site) {
+	for _, from := range s.sites {
+		for _, d := range a.Debts(from.ID()) {
+			name := d.Bucket.String()
+			if b := a.bucket(d.Bucket); b != nil {
+				name = b.Info().Name
+			}
+			fmt.Fprintf(out, "  %s from %s since %s\n", name, from.Name(), d.Since.Format(time.TimeOnly))
+		}
 	}
 }
 

@@ -86,7 +86,8 @@ type site struct {
 	fs    *vfs.Crash
 	skew  time.Duration
 	syncs int
-	peers map[string]bool // up
+	peers map[string]bool   // up
+	old   map[BucketID]bool // buckets that are written by later builds than the site's
 }
 
 func newWorld(t testing.TB, names ...string) *world { return newSeededWorld(t, 1, names...) }
@@ -94,7 +95,7 @@ func newWorld(t testing.TB, names ...string) *world { return newSeededWorld(t, 1
 func newSeededWorld(t testing.TB, seed uint64, names ...string) *world {
 	w := &world{t: t, ctx: context.Background(), now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
 	for i, name := range names {
-		s := &site{w: w, fs: vfs.NewCrash(), peers: map[string]bool{}}
+		s := &site{w: w, fs: vfs.NewCrash(), peers: map[string]bool{}, old: map[BucketID]bool{}}
 		for _, other := range names {
 			s.peers[other] = other != name
 		}
@@ -145,6 +146,9 @@ func (w *world) tick(d time.Duration) { w.now = w.now.Add(d) }
 // sync makes r adopt what s has of a bucket.
 func (w *world) sync(r, s *site, id BucketID) error {
 	r.syncs++
+	if r.old[id] {
+		return fmt.Errorf("sync of a later build's bucket: %w", ErrForeign)
+	}
 	o, err := s.Offer(w.ctx, id)
 	if err != nil {
 		return err
@@ -153,6 +157,61 @@ func (w *world) sync(r, s *site, id BucketID) error {
 		return nil // deleted meanwhile, or not known yet
 	}
 	return r.Adopt(w.ctx, s.ID(), id, o, s.cfg.Chunks.(mapStore))
+}
+
+// syncOrStop passes over a bucket that cannot be synced.
+func (w *world) syncOrStop(r, s *site, id BucketID) error {
+	err := w.sync(r, s, id)
+	if errors.Is(err, ErrForeign) {
+		return r.PassOver(w.ctx, s.ID(), id)
+	}
+	return err
+}
+
+// repay syncs what r's feed from s passes over.
+func (w *world) repay(r, s *site) error {
+	for _, d := range r.Debts(s.ID()) {
+		if err := w.syncOrStop(r, s, d.Bucket); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// arriving is how a site's build sees what a feed brings: a record of a later build has another format.
+func (s *site) arriving(items []FeedItem) []FeedItem {
+	for i := range items {
+		if s.old[items[i].Bucket] && len(items[i].Record) > 0 {
+			items[i].Record = append([]byte{recordFieldFormat << 3, recordFormat + 1}, items[i].Record[2:]...)
+		}
+	}
+	return items
+}
+
+// take makes r receive what a feed brings, as a link does.
+func (w *world) take(r, s *site, items []FeedItem, to Cursor) error {
+	items = r.arriving(items)
+	var last BucketID
+	for {
+		done, err := r.Receive(w.ctx, s.ID(), items, to)
+		items = items[done:]
+		var doubt *DoubtError
+		var stop *StopError
+		switch {
+		case errors.As(err, &stop):
+			err = r.PassOver(w.ctx, s.ID(), stop.Bucket)
+		case errors.As(err, &doubt) && done == 0 && doubt.Bucket == last:
+			err = r.PassOver(w.ctx, s.ID(), items[0].Bucket)
+		case errors.As(err, &doubt):
+			last = doubt.Bucket
+			err = w.syncOrStop(r, s, last)
+		default:
+			return err
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // pull brings r all that s has, by the feed where that serves.
@@ -169,17 +228,7 @@ func (w *world) pull(r, s *site) error {
 		if err != nil {
 			return err
 		}
-		to := Cursor{s.Origin().Inc, next}
-		done, err := r.Receive(w.ctx, s.ID(), items, to)
-		var doubt *DoubtError
-		for errors.As(err, &doubt) {
-			if err := w.sync(r, s, doubt.Bucket); err != nil {
-				return err
-			}
-			items = items[done:]
-			done, err = r.Receive(w.ctx, s.ID(), items, to)
-		}
-		if err != nil {
+		if err := w.take(r, s, items, Cursor{s.Origin().Inc, next}); err != nil {
 			return err
 		}
 		cur.Pos = next
@@ -189,12 +238,12 @@ func (w *world) pull(r, s *site) error {
 
 func (w *world) syncAll(r, s *site) error {
 	to := Cursor{s.Origin().Inc, s.LogEnd()}
-	if err := w.sync(r, s, FederationBucket); err != nil {
+	if err := w.syncOrStop(r, s, FederationBucket); err != nil {
 		return err
 	}
 	linked := slices.SortedFunc(maps.Keys(s.LinkedBuckets()), func(a, b BucketID) int { return bytes.Compare(a[:], b[:]) })
 	for _, id := range linked {
-		if err := w.sync(r, s, id); err != nil {
+		if err := w.syncOrStop(r, s, id); err != nil {
 			return err
 		}
 	}
@@ -210,7 +259,7 @@ func (w *world) settle() {
 				if r == s || !r.peers[s.Name()] || !s.peers[r.Name()] {
 					continue
 				}
-				if err := w.pull(r, s); err != nil {
+				if err := errors.Join(w.pull(r, s), w.repay(r, s)); err != nil {
 					w.t.Fatalf("%s pulls from %s: %v", r.Name(), s.Name(), err)
 				}
 			}
