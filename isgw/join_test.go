@@ -185,7 +185,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
 	}
-	if got["edgefs_link_received_bytes_total"] == 0 || len(families) != 22 {
+	if got["edgefs_link_received_bytes_total"] == 0 || len(families) != 24 {
 		t.Errorf("%d families: %v", len(families), got)
 	}
 }

@@ -53,17 +53,17 @@ type link struct {
 	last    error
 	wasUp   bool
 	current *session
-	left    time.Time    // when the last session ended, or the link was made
-	held    wire.Buckets // as far as is known, also while the link is cut
-	behind  wire.Lag     // how far this segment is behind the peer, as the peer last said
-	heard   time.Time    // when it said so
-	sick    map[segment.BucketID]error
+	left    time.Time                  // when the last session ended, or the link was made
+	held    wire.Buckets               // as far as is known, also while the link is cut
+	behind  wire.Lag                   // how far this segment is behind the peer, as the peer last said
+	heard   time.Time                  // when it said so
+	reasons map[segment.BucketID]error // why buckets are not received, as far as was found out since the start
 }
 
 func newLink(l *Links, p Peer) *link {
 	k := &link{l: l, id: p.Segment, to: p, arrivals: make(chan *session), wake: make(chan struct{}, 1)}
 	k.state, k.since, k.left = Connecting, l.cfg.Clock(), time.Now()
-	k.held, k.sick = wire.Buckets{}, map[segment.BucketID]error{}
+	k.held, k.reasons = wire.Buckets{}, map[segment.BucketID]error{}
 	k.ctx, k.cancel = context.WithCancelCause(context.Background())
 	return k
 }
@@ -255,7 +255,6 @@ func (k *link) up(s *session) {
 	defer k.mu.Unlock()
 	k.current, k.wasUp = s, true
 	k.to.Name = s.conn.Peer().Name
-	clear(k.sick) // it is tried again
 	k.become(Up, "", nil)
 }
 
@@ -304,22 +303,6 @@ func (k *link) receiving(err error) {
 	case k.state == Clock:
 		k.become(Up, "", nil)
 	}
-}
-
-// sicken notes that a bucket is left out, and why.
-func (k *link) sicken(id segment.BucketID, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.sick[id] == nil {
-		k.l.log.Error("a bucket is in quarantine: it is not received from this peer", "peer", k.to.Name, "bucket", id, "error", err)
-	}
-	k.sick[id], k.last = err, err
-}
-
-func (k *link) isSick(id segment.BucketID) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.sick[id] != nil
 }
 
 func reason(err error) string {

@@ -13,7 +13,8 @@ type collector struct {
 	lagSeconds, lagEntries, lagBytes               *prometheus.Desc
 	sent, received                                 *prometheus.Desc
 	records, syncs, fetches, fetched, missed       *prometheus.Desc
-	served, repaired, quarantined                  *prometheus.Desc
+	served, repaired                               *prometheus.Desc
+	stopped, stoppedSince, quarantined             *prometheus.Desc
 	lazyLost, lazyRefused, lazyTimeouts, lazyBytes *prometheus.Desc
 }
 
@@ -43,7 +44,9 @@ func newCollector(l *Links) *collector {
 		missed:       link("missed_chunks_total", "Chunks asked of the peer that did not come."),
 		served:       link("served_chunks_total", "Chunks given to the peer."),
 		repaired:     link("repaired_chunks_total", "Damaged chunks that came anew from the peer."),
-		quarantined:  link("quarantined_buckets", "Buckets not received from the peer because they contradict."),
+		stopped:      link("stopped_buckets", "Buckets not received from the peer, whatever the reason; the others are."),
+		stoppedSince: link("stopped_since_seconds", "Since when the first of them is not received, in seconds since 1970; 0 without any."),
+		quarantined:  link("quarantined_buckets", "Those of them that contradict: two writes bear one name."),
 		lazyLost:     desc("lazy_lost_chunks_total", "Chunks that no peer had while all could be asked."),
 		lazyRefused:  desc("lazy_refused_total", "Requests for payload that a peer refused."),
 		lazyTimeouts: desc("lazy_timeouts_total", "Peers given up in a fetch because nothing came."),
@@ -55,7 +58,7 @@ func newCollector(l *Links) *collector {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.up, c.state, c.since, c.rtt, c.skew, c.lagSeconds, c.lagEntries, c.lagBytes, c.sent, c.received, c.records, c.syncs, c.fetches,
-		c.fetched, c.missed, c.served, c.repaired, c.quarantined, c.lazyLost, c.lazyRefused, c.lazyTimeouts, c.lazyBytes,
+		c.fetched, c.missed, c.served, c.repaired, c.stopped, c.stoppedSince, c.quarantined, c.lazyLost, c.lazyRefused, c.lazyTimeouts, c.lazyBytes,
 	} {
 		ch <- d
 	}
@@ -96,7 +99,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count(c.missed, st.Missed, peer)
 		count(c.served, st.Served, peer)
 		count(c.repaired, st.Repaired, peer)
-		gauge(c.quarantined, float64(len(st.Quarantine)), peer)
+		c.collectStopped(st.Stopped, gauge, peer)
 	}
 	if c.l.cfg.Lazy == nil {
 		return
@@ -106,4 +109,19 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(c.lazyRefused, st.Refused)
 	count(c.lazyTimeouts, st.Timeouts)
 	gauge(c.lazyBytes, float64(st.Waiting))
+}
+
+func (c *collector) collectStopped(all []StoppedBucket, gauge func(*prometheus.Desc, float64, ...string), peer string) {
+	since, quarantined := 0.0, 0
+	for i, b := range all {
+		if at := float64(b.Since.UnixMilli()) / 1e3; i == 0 || at < since {
+			since = at
+		}
+		if b.Quarantine {
+			quarantined++
+		}
+	}
+	gauge(c.stopped, float64(len(all)), peer)
+	gauge(c.stoppedSince, since, peer)
+	gauge(c.quarantined, float64(quarantined), peer)
 }

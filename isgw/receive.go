@@ -129,38 +129,28 @@ func (s *session) take(ctx context.Context, items []segment.FeedItem, next segme
 			s.knows(i.Bucket, i.Dot)
 		}
 	}
+	s.taking.Lock()
+	defer s.taking.Unlock()
 	var last segment.BucketID
 	for {
-		items = s.healthy(items)
 		done, err := s.k.l.seg.Receive(ctx, s.k.id, items, next)
 		s.k.traffic.records.Add(uint64(done))
+		items = items[done:]
 		var doubt *segment.DoubtError
-		if !errors.As(err, &doubt) {
+		var stop *segment.StopError
+		switch {
+		case errors.As(err, &stop):
+			err = s.passOver(ctx, stop.Bucket, stop.Err)
+		case errors.As(err, &doubt) && done == 0 && doubt.Bucket == last: // a sync did not help
+			err = s.passOver(ctx, items[0].Bucket, err)
+		case errors.As(err, &doubt):
+			last = doubt.Bucket
+			err = s.syncOrStop(ctx, last)
+		default:
 			return err
 		}
-		if done == 0 && doubt.Bucket == last {
-			return fmt.Errorf("bucket %v is in doubt after a sync: %w", doubt.Bucket, errResync)
-		}
-		if err := s.sync(ctx, doubt.Bucket); err != nil {
+		if err != nil {
 			return err
 		}
-		items, last = items[done:], doubt.Bucket
 	}
-}
-
-// healthy leaves out the buckets that are in quarantine.
-func (s *session) healthy(items []segment.FeedItem) []segment.FeedItem {
-	var out []segment.FeedItem
-	for i, item := range items {
-		switch sick := s.k.isSick(item.Bucket); {
-		case sick && out == nil:
-			out = append(make([]segment.FeedItem, 0, len(items)), items[:i]...)
-		case !sick && out != nil:
-			out = append(out, item)
-		}
-	}
-	if out == nil {
-		return items
-	}
-	return out
 }

@@ -34,6 +34,8 @@ type session struct {
 	rtt   atomic.Int64
 	skew  atomic.Int64 // the peer's clock minus ours, in nanoseconds
 
+	taking sync.Mutex // held while the feed moves on
+
 	mu   sync.Mutex
 	seen wire.Buckets // what the peer is known to have seen; entries are replaced, never changed
 	last wire.Heartbeat
@@ -164,7 +166,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { end(transport.Leaving, s.k.l.leaving()) })
 	defer stop()
-	for _, f := range []func(context.Context) error{s.serveAll, s.beats, s.listen, s.receive} {
+	for _, f := range []func(context.Context) error{s.serveAll, s.beats, s.listen, s.receive, s.catchUp} {
 		wg.Go(func() {
 			if err := f(ctx); err != nil {
 				end(codeOf(err), err)

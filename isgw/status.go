@@ -1,12 +1,9 @@
 package isgw
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"github.com/edgefs/edgefs/isgw/wire"
-	"github.com/edgefs/edgefs/segment"
 )
 
 // LinkStatus is a link at one moment, as this segment sees it. Counts are since the links were opened.
@@ -25,15 +22,15 @@ type LinkStatus struct {
 	OutKnown bool // false until the peer was connected since the links were opened
 	In       Lag  // how far this segment is behind the peer, as the peer said last
 
-	Bytes      map[string]Bytes // by kind: control, feed, sync, payload
-	Records    uint64           // taken from the peer's feed
-	Syncs      uint64           // buckets synced from the peer
-	Fetches    uint64           // requests for payload to the peer
-	Fetched    uint64           // chunks that came
-	Missed     uint64           // chunks that did not
-	Served     uint64           // chunks given to the peer
-	Repaired   uint64           // chunks that were damaged here and came from the peer
-	Quarantine []segment.BucketID
+	Bytes    map[string]Bytes // by kind: control, feed, sync, payload
+	Records  uint64           // taken from the peer's feed
+	Syncs    uint64           // buckets synced from the peer
+	Fetches  uint64           // requests for payload to the peer
+	Fetched  uint64           // chunks that came
+	Missed   uint64           // chunks that did not
+	Served   uint64           // chunks given to the peer
+	Repaired uint64           // chunks that were damaged here and came from the peer
+	Stopped  []StoppedBucket  // not received, the longest first
 }
 
 // Lag is how far one side is behind the other. While a link is cut it grows by what the log of the side ahead grows, its housekeeping too.
@@ -58,6 +55,7 @@ func (k *link) status() LinkStatus {
 		st.Bytes[i.String()] = k.traffic.bytes(i)
 	}
 	st.OutKnown = k.gap.isKnown()
+	st.Stopped = k.stoppedBuckets()
 	t := &k.traffic
 	st.Records, st.Syncs, st.Fetches, st.Fetched = t.records.Load(), t.syncs.Load(), t.fetches.Load(), t.fetched.Load()
 	st.Missed, st.Served, st.Repaired = t.missed.Load(), t.served.Load(), t.repaired.Load()
@@ -74,10 +72,6 @@ func (k *link) status() LinkStatus {
 	} else if !k.heard.IsZero() {
 		st.In.Age += k.l.cfg.Clock().Sub(k.heard) // what the peer has written since is not known
 	}
-	for id := range k.sick {
-		st.Quarantine = append(st.Quarantine, id)
-	}
-	slices.SortFunc(st.Quarantine, func(a, b segment.BucketID) int { return cmp.Compare(a.String(), b.String()) })
 	return st
 }
 

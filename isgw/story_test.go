@@ -442,7 +442,7 @@ func randomWorld(t *testing.T, w *world, rng *rand.Rand) {
 	w.converge("bkt", "a", "b", "c")
 	for _, s := range names("a b c") {
 		for _, l := range w.at(s).links.Status() {
-			if len(l.Quarantine) > 0 {
+			if len(l.Stopped) > 0 {
 				t.Errorf("%s: %+v", s, l)
 			}
 		}

@@ -27,11 +27,7 @@ func (s *session) resync(ctx context.Context) (segment.Cursor, error) {
 		if err == nil && b.Seen().Covers(survey.Seen[id]) {
 			continue
 		}
-		err = s.sync(ctx, id)
-		if errors.Is(err, segment.ErrNoSuchBucket) { // deleted meanwhile, here or there
-			continue
-		}
-		if err != nil {
+		if err := s.syncOrStop(ctx, id); err != nil {
 			return segment.Cursor{}, err
 		}
 	}
@@ -67,7 +63,7 @@ func (s *session) serveSurvey(x exchange) error {
 	return x.out.Write(m)
 }
 
-// sync takes the peer's state of one bucket in. A bucket in quarantine is noted, and is no error.
+// sync takes the peer's state of one bucket in.
 func (s *session) sync(ctx context.Context, id segment.BucketID) error {
 	x, done, err := s.ask(ctx, &wire.Request{Sync: &wire.Sync{Bucket: id}}, syncBytes)
 	if err != nil {
@@ -78,8 +74,12 @@ func (s *session) sync(ctx context.Context, id segment.BucketID) error {
 	if err := x.in.Read(&offer, wire.MaxControl); err != nil {
 		return fmt.Errorf("sync bucket %v: %w", id, unexpected(err))
 	}
-	if offer.Status != wire.OK {
+	switch offer.Status {
+	case wire.OK:
+	case wire.Refused:
 		return fmt.Errorf("sync bucket %v: the peer does not offer it: %w", id, segment.ErrNoSuchBucket)
+	default:
+		return fmt.Errorf("sync bucket %v: the peer cannot offer it now: %w", id, segment.ErrUnavailable)
 	}
 	z, err := newDecompressor(x.in.Rest())
 	if err != nil {
@@ -89,12 +89,9 @@ func (s *session) sync(ctx context.Context, id segment.BucketID) error {
 	r := &remoteTree{x: x, in: wire.NewReader(z), domain: s.k.l.seg.Domain()}
 	r.turn = sync.NewCond(&r.mu)
 	err = s.k.l.seg.Adopt(ctx, s.k.id, id, offer.Offer, r)
-	if errors.Is(err, segment.ErrQuarantine) {
-		s.k.sicken(id, err)
-		return nil
-	}
 	if err == nil {
 		s.k.traffic.syncs.Add(1)
+		s.k.synced(id)
 		s.knowsAll(id, offer.Seen)
 	}
 	return err
@@ -227,8 +224,12 @@ func (r *remoteTree) receive(ctx context.Context, ids []chunk.ID, yield func(chu
 func (s *session) serveSync(ctx context.Context, x exchange, id segment.BucketID) error {
 	offer, err := s.k.l.seg.Offer(ctx, id)
 	if err != nil {
+		status := wire.Failed // a peer goes on with other buckets
+		if errors.Is(err, segment.ErrNoSuchBucket) {
+			status = wire.Refused
+		}
 		defer x.stream.CloseWrite()
-		return errors.Join(err, x.out.Write(&wire.Offer{Status: wire.Refused}))
+		return errors.Join(err, x.out.Write(&wire.Offer{Status: status}))
 	}
 	if err := x.out.Write(&wire.Offer{Offer: offer}); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -192,10 +193,14 @@ func linkName(l admin.Link) string {
 }
 
 func linkState(l admin.Link) string {
+	state := l.State
 	if l.Why != "" {
-		return l.State + ": " + l.Why
+		state += ": " + l.Why
 	}
-	return l.State
+	if n := len(l.Stopped); n > 0 {
+		state += fmt.Sprintf(" (%s not received)", counted(int64(n), "bucket"))
+	}
+	return state
 }
 
 func writeLink(w io.Writer, l admin.Link) {
@@ -221,8 +226,8 @@ func writeLink(w io.Writer, l admin.Link) {
 	}
 	line("fetched", "%s; %d not there; %d repaired what was damaged", counted(int64(l.Fetched), "chunk"), l.Missed, l.Repaired)
 	line("served", "%s", counted(int64(l.Served), "chunk"))
-	for _, id := range l.Quarantined {
-		line("quarantine", "bucket %s is not received: two writes have one name", id)
+	for _, b := range l.Stopped {
+		line("stopped", "bucket %s since %s: %s", cmp.Or(b.Name, b.Bucket), stamp(b.Since), b.Why)
 	}
 }
 

@@ -30,7 +30,16 @@ type Link struct {
 	Missed      uint64             `json:"missed"`                // chunks that did not
 	Served      uint64             `json:"served"`                // chunks given to the peer
 	Repaired    uint64             `json:"repaired"`              // chunks that were damaged here and came from the peer
-	Quarantined []string           `json:"quarantined,omitempty"` // ids of buckets not received from the peer, because they contradict
+	Stopped     []StoppedBucket    `json:"stopped,omitempty"`     // buckets not received from the peer, the longest first; the others are
+	Quarantined []string           `json:"quarantined,omitempty"` // ids of those of them that contradict
+}
+
+// StoppedBucket is a bucket that is not received from a peer. It is tried again now and then, and at each start.
+type StoppedBucket struct {
+	Bucket string    `json:"bucket"`         // id
+	Name   string    `json:"name,omitempty"` // as listed here; none when this segment cannot know it
+	Since  time.Time `json:"since"`
+	Why    string    `json:"why"`
 }
 
 // Lag is how far one side is behind the other.

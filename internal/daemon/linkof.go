@@ -16,8 +16,11 @@ func linkOf(s isgw.LinkStatus) admin.Link {
 	for kind, b := range s.Bytes {
 		l.Traffic[kind] = admin.Traffic(b)
 	}
-	for _, id := range s.Quarantine {
-		l.Quarantined = append(l.Quarantined, id.String())
+	for _, b := range s.Stopped {
+		l.Stopped = append(l.Stopped, admin.StoppedBucket{Bucket: b.Bucket.String(), Name: b.Name, Since: b.Since, Why: b.Why})
+		if b.Quarantine {
+			l.Quarantined = append(l.Quarantined, b.Bucket.String())
+		}
 	}
 	return l
 }
