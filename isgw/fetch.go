@@ -12,7 +12,7 @@ import (
 	"github.com/edgefs/edgefs/segment"
 )
 
-// serveFetch gives payload: of each group what the version reaches and what is here.
+// serveFetch gives payload, of each group what the version reaches and what is here, and nodes of trees.
 func (s *session) serveFetch(ctx context.Context, x exchange, f *wire.Fetch) error {
 	o := &fetchOut{out: x.out, m: new(wire.Fetched)}
 	for g := range f.Groups {
@@ -52,6 +52,9 @@ func (o *fetchOut) write() error {
 
 func (s *session) serveGroup(ctx context.Context, o *fetchOut, f *wire.Fetch, g int) (wire.Status, error) {
 	group := &f.Groups[g]
+	if group.Tree != 0 {
+		return s.serveNode(ctx, o, f.Bucket, g, group)
+	}
 	index := make(map[chunk.ID]int, len(group.IDs))
 	for i, id := range group.IDs {
 		index[id] = i
@@ -62,9 +65,15 @@ func (s *session) serveGroup(ctx context.Context, o *fetchOut, f *wire.Fetch, g 
 		lost = o.add(wire.Piece{Group: g, Index: index[c.ID()], Data: bytes.Clone(c.Data())})
 		return lost
 	})
-	switch {
-	case lost != nil:
+	if lost != nil {
 		return 0, lost
+	}
+	return s.served(ctx, group, err)
+}
+
+// served is how a group fared of which err came.
+func (s *session) served(ctx context.Context, group *wire.Group, err error) (wire.Status, error) {
+	switch {
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case err == nil:

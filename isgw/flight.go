@@ -11,7 +11,7 @@ import (
 	"github.com/edgefs/edgefs/segment"
 )
 
-// order is chunks to be fetched for versions of one bucket.
+// order is chunks to be fetched for versions of one bucket, or of its trees.
 type order struct {
 	domain chunk.Domain
 	bucket segment.BucketID
@@ -20,9 +20,11 @@ type order struct {
 	groups []group
 }
 
+// group is chunks that one version reaches, or one chunk of a bucket's tree.
 type group struct {
 	segment.Reading
-	ids []chunk.ID
+	node *node // instead of a version
+	ids  []chunk.ID
 }
 
 // flight is one chunk on its way, however many wait for it.
@@ -86,7 +88,7 @@ func (l *Lazy) tryFetch(ctx context.Context, o order, yield func(chunk.Chunk) er
 			i++
 		}
 		if len(again) > 0 {
-			failed = append(failed, group{g.Reading, again})
+			failed = append(failed, group{g.Reading, g.node, again})
 		}
 	}
 	if own {
@@ -299,8 +301,7 @@ func (b *batch) request(left []*flight) (*wire.Fetch, [][]*flight) {
 	for _, v := range left { // flights are in the order of their groups
 		if len(index) == 0 || v.group != at {
 			at = v.group
-			g := &b.groups[at]
-			f.Groups = append(f.Groups, wire.Group{Key: g.Key, Version: g.Version, Path: g.Path})
+			f.Groups = append(f.Groups, b.groups[at].request())
 			index = append(index, nil)
 		}
 		n := len(index) - 1
@@ -337,7 +338,7 @@ func (l *Lazy) arrive(ctx context.Context, b *batch, s *session, pieces []wire.P
 		l.cfg.Logger.Warn("fetched chunks cannot be kept", "class", b.class, "error", err)
 	case b.repair:
 		s.k.traffic.repaired.Add(uint64(len(chunks)))
-		l.cfg.Logger.Warn("damaged chunks were repaired", "from", s.conn.Peer().Name, "chunks", len(chunks))
+		l.cfg.Logger.Warn("damaged chunks were repaired", "from", s.conn.Peer().Name, "class", b.class, "chunks", len(chunks))
 	}
 	for i, f := range flights {
 		l.landKept(f, chunks[i], err == nil)

@@ -115,7 +115,7 @@ func (s *lazyStore) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Ch
 	}
 	var failure error
 	for part := range slices.Chunk(missing, maxAsk) {
-		o.groups = []group{{s.reading, part}}
+		o.groups = []group{{Reading: s.reading, ids: part}}
 		err := s.l.fetch(ctx, o, yield)
 		var own *yieldError
 		if errors.As(err, &own) {

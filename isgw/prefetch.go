@@ -358,7 +358,7 @@ func (r *round) lookInto(ctx context.Context, w wanted) error {
 		if n := len(w.parts); n > 0 && slices.Equal(w.parts[n-1].Path, piece.Path) {
 			w.parts[n-1].ids = append(w.parts[n-1].ids, piece.ID)
 		} else {
-			w.parts = append(w.parts, group{segment.Reading{Ref: r.ref(w.v), Path: slices.Clone(piece.Path)}, []chunk.ID{piece.ID}})
+			w.parts = append(w.parts, group{Reading: segment.Reading{Ref: r.ref(w.v), Path: slices.Clone(piece.Path)}, ids: []chunk.ID{piece.ID}})
 		}
 		if piece.Level == 0 {
 			r.bytes += piece.Size
@@ -485,7 +485,7 @@ func (r *round) order(batch []wanted, absent idSet) order {
 				return !want || have
 			})
 			if len(ids) > 0 {
-				o.groups = append(o.groups, group{g.Reading, ids})
+				o.groups = append(o.groups, group{Reading: g.Reading, ids: ids})
 			}
 		}
 	}

@@ -23,6 +23,8 @@ type base struct {
 
 	headTree    tree.Tree // region byte, key -> head
 	historyTree tree.Tree // key, inverted version id -> version
+
+	here *base // the same, with trees that ask no peer
 }
 
 // The heads tree has two regions: keys that a listing shows or that are in conflict, and keys of which only history or markers are held,

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/dedup"
-	"github.com/edgefs/edgefs/segment/tree"
 	"github.com/tidwall/btree"
 )
 
@@ -22,10 +22,12 @@ type Bucket struct {
 	doc    atomic.Pointer[bucketDoc]
 	domain chunk.Domain
 	stores dedup.Stores // what is durable here
-	trees  *tree.Store
+	trees  trees
 
 	gate sync.RWMutex // writers share it until their write is applied; deleting the bucket excludes them
 	fold sync.Mutex   // one fold or merge at a time
+
+	folded time.Time // when the last fold for a peer was; guarded by fold
 
 	seq  sync.Mutex // order of dots, stamps and log positions
 	next uint64     // last dot number given out in life: see lastGiven
@@ -42,6 +44,7 @@ type Bucket struct {
 	last     uint64 // log position of the last entry that touched the bucket
 	settled  uint64 // log position up to which the base is all of the bucket, whatever it covers: the log may have been cut there
 	cost     int64  // bytes of memory in overlay and tail, about
+	patient  bool   // entries are applied with what peers have, too: not by the log's goroutine, which waits for nobody
 	broken   error  // why entries can no longer be applied; what is here is then not to be believed
 }
 
@@ -54,14 +57,12 @@ func newBucket(s *Segment, id BucketID, doc *bucketDoc) *Bucket {
 	b := &Bucket{s: s, id: id, domain: s.domainOf(doc.domain), overlay: btree.NewMap[string, *overlayKey](0), others: Vector{}}
 	b.doc.Store(doc)
 	b.stores = dedup.Stores{Data: s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: s.cfg.Chunks.Open(b.domain, chunk.Meta)}
-	b.trees = tree.NewStore(b.stores.Meta, b.domain, s.nodes)
+	b.trees = newTrees(b)
 	b.settings = settingsRecord{Settings: doc.settings}
 	b.base = &base{root: root{seen: Vector{}, settings: b.settings}}
-	b.base.headTree, b.base.historyTree = b.newTree(chunk.ID{}), b.newTree(chunk.ID{})
+	b.plant(b.base)
 	return b
 }
-
-func (b *Bucket) newTree(root chunk.ID) tree.Tree { return tree.New(b.trees, b.doc.Load().salt, root) }
 
 // newBase is the base that a fold or merge names.
 func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
@@ -75,7 +76,7 @@ func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
 		}
 		out.id = b.domain.Name(f.root)
 	}
-	out.headTree, out.historyTree = b.newTree(out.heads), b.newTree(out.history)
+	b.plant(out)
 	return out, nil
 }
 
@@ -229,7 +230,11 @@ const recordCost = 1500
 
 func (b *Bucket) applyEffect(ctx context.Context, pos uint64, r *record, e *effect, h *hint) error {
 	over, _ := b.overlay.Get(e.key)
-	v := keyView{base: b.base, over: over}
+	base := b.base.here
+	if b.patient {
+		base = b.base
+	}
+	v := keyView{base: base, over: over}
 	was, ok := h.valid(e.key, over, b.base.at)
 	if !ok {
 		var err error
@@ -254,7 +259,7 @@ func (b *Bucket) applyEffect(ctx context.Context, pos uint64, r *record, e *effe
 	}
 	next := &overlayKey{delta: over.with(changes), last: pos}
 	next.head, err = was.after(changes, func() (*Version, error) {
-		for v, err := range b.base.versionsOver(ctx, next, e.key, nil) {
+		for v, err := range base.versionsOver(ctx, next, e.key, nil) {
 			return v, err
 		}
 		return nil, nil

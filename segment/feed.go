@@ -215,6 +215,9 @@ func (s *Segment) Offer(ctx context.Context, id BucketID) (Offer, error) {
 	if err != nil {
 		return Offer{}, fmt.Errorf("offer bucket %v: %w", id, err)
 	}
+	if err := b.restoreRoot(ctx, n); err != nil {
+		return Offer{}, fmt.Errorf("offer bucket %v: %w", id, err)
+	}
 	return Offer{n.id, n.seen, Cursor{s.inc.Load(), n.covers + 1}}, nil
 }
 
@@ -270,7 +273,7 @@ func (b *Bucket) adopt(ctx context.Context, peer ID, o Offer, remote chunk.Store
 		return err
 	}
 	if now != mine { // what was folded or merged since
-		if merged, stats, _, err = b.merging(ctx, now, merged, b.trees); err != nil {
+		if merged, stats, _, err = b.merging(ctx, now, merged, b.trees.here); err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,11 @@ func (b *Bucket) seal() sealed {
 
 // foldLocked folds until all that was applied when it began is in the base. The caller holds the bucket's fold lock.
 func (b *Bucket) foldLocked(ctx context.Context) (*base, error) {
+	return b.foldReading(ctx, func(n *base) *base { return n })
+}
+
+// foldReading folds with the trees that from picks.
+func (b *Bucket) foldReading(ctx context.Context, from func(*base) *base) (*base, error) {
 	if err := b.Err(); err != nil {
 		return nil, err
 	}
@@ -52,11 +57,12 @@ func (b *Bucket) foldLocked(ctx context.Context) (*base, error) {
 	if s.overlay.Len() == 0 && s.root.seen.Equal(s.base.seen) && s.root.settings == s.base.root.settings {
 		return s.base, nil
 	}
-	heads, err := s.base.headTree.Apply(ctx, s.headEdits())
+	base := from(s.base)
+	heads, err := base.headTree.Apply(ctx, s.headEdits())
 	if err != nil {
 		return nil, err
 	}
-	history, err := s.base.historyTree.Apply(ctx, s.historyEdits())
+	history, err := base.historyTree.Apply(ctx, s.historyEdits())
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +205,7 @@ func (b *Bucket) applyMerge(ctx context.Context, pos uint64, m mergeItem) error 
 // merging makes the state that two segments' knowledge comes to together, of a's trees (local) and theirs (perhaps remote). It takes in
 // theirs by its history alone and works the heads out, so a peer's heads are never believed.
 func (b *Bucket) merging(ctx context.Context, a *base, theirs root, remote *tree.Store) (_ root, _ counters, newest HLC, _ error) {
-	theirTree := tree.New(remote, b.doc.Load().salt, theirs.history)
+	theirTree := b.tree(remote, theirs.history)
 	history, err := a.historyTree.Apply(ctx, b.mergeEdits(ctx, a, theirs.seen, theirTree, &newest))
 	if err != nil {
 		return root{}, counters{}, 0, fmt.Errorf("merge history: %w", err)

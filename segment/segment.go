@@ -38,6 +38,9 @@ type Config struct {
 	Chunks Chunks
 	// Read opens the store that payload is read from on behalf of a version. Default: what is here.
 	Read func(chunk.Domain, Reading) chunk.Store
+	// Mend gets chunks of a linked bucket's trees that are lost or damaged here from elsewhere, and puts them back: see [tree.Mender]. Default:
+	// what is lost is lost. It is never called by who serves a peer's Mend, nor while entries of the log are applied.
+	Mend func(ctx context.Context, d chunk.Domain, l Lost, yield func(chunk.Chunk) error) error
 
 	Clock  func() time.Time // default: time.Now
 	Rand   io.Reader        // of ids; one at a time reads it; default: crypto/rand
@@ -118,6 +121,7 @@ type Segment struct {
 	applying sync.Mutex    // held while entries are applied: what is seen under it is the state at one position
 	failure  failure
 	keeper   keeper
+	broke    chan struct{} // a bucket was broken off
 
 	stop  context.CancelFunc
 	work  sync.WaitGroup
@@ -136,6 +140,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.clock.wall = cfg.Clock
 	s.failure.init()
 	s.keeper.init()
+	s.broke = make(chan struct{}, 1)
 	s.names.init()
 	s.addSystemBuckets()
 	if err := s.recover(ctx); err != nil {
@@ -144,6 +149,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.work.Go(func() { s.housekeeping(bg) })
+	s.work.Go(func() { s.reviving(bg) })
 	s.watch.Go(s.watchLog)
 	if cfg.Restored {
 		err := s.newLife(s.inc.Load() + 1)
@@ -376,6 +382,10 @@ func (s *Segment) contain(b *Bucket, pos uint64, err error) error {
 	err = b.breakOff(pos, err)
 	if b.id == FederationBucket || b.id == localBucket {
 		return err
+	}
+	select {
+	case s.broke <- struct{}{}:
+	default:
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"math"
+
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/segment"
 )
@@ -17,12 +19,15 @@ type Fetch struct {
 	Groups []Group
 }
 
-// Group is chunks that one version reaches, with the nodes above them (as segment.Reading).
+// Group is chunks that one version reaches, with the nodes above them (as segment.Reading); or, with Tree, the one chunk that a tree of the
+// bucket names at the level and the key (as segment.Place), and neither version nor path.
 type Group struct {
 	Key     string
 	Version segment.VersionID
 	Path    []chunk.ID
 	IDs     []chunk.ID
+	Tree    segment.TreeID // 0: none
+	Level   int            // without Tree: 0
 }
 
 const (
@@ -33,6 +38,10 @@ const (
 	groupFieldVersion = 2
 	groupFieldPath    = 3
 	groupFieldIDs     = 4
+	groupFieldTree    = 5
+	groupFieldLevel   = 6 // and 2 more, so that it is never negative
+
+	levelsBelow = 2
 )
 
 func (m *Fetch) append(b []byte) []byte {
@@ -45,6 +54,11 @@ func (m *Fetch) append(b []byte) []byte {
 
 func (g *Group) append(b []byte) []byte {
 	b = PutBytes(b, groupFieldKey, g.Key)
+	if g.Tree != 0 {
+		b = PutBytes(b, groupFieldIDs, appendIDs(nil, g.IDs))
+		b = PutUint(b, groupFieldTree, uint64(g.Tree))
+		return PutUint(b, groupFieldLevel, uint64(g.Level+levelsBelow))
+	}
 	b = PutBytes(b, groupFieldVersion, g.Version.String())
 	b = PutBytes(b, groupFieldPath, appendIDs(nil, g.Path))
 	return PutBytes(b, groupFieldIDs, appendIDs(nil, g.IDs))
@@ -69,7 +83,8 @@ func (m *Fetch) parse(b []byte) error {
 }
 
 func (g *Group) parse(b []byte) error {
-	return Fields(b, func(f Field) (err error) {
+	level := 0
+	err := Fields(b, func(f Field) (err error) {
 		switch f.Num {
 		case groupFieldKey:
 			g.Key = string(f.Bytes)
@@ -83,9 +98,21 @@ func (g *Group) parse(b []byte) error {
 			}
 		case groupFieldIDs:
 			g.IDs, err = parseIDs(f.Bytes)
+		case groupFieldTree:
+			g.Tree = segment.TreeID(min(f.Uint, math.MaxUint8))
+		case groupFieldLevel:
+			level = int(min(f.Uint, math.MaxUint8))
 		}
 		return err
 	})
+	if err != nil || g.Tree == 0 {
+		return err
+	}
+	if g.Version != (segment.VersionID{}) || len(g.Path) > 0 || len(g.IDs) != 1 {
+		return ErrMalformed
+	}
+	g.Level = level - levelsBelow
+	return nil
 }
 
 // Fetched brings chunks, and says of each group how it ended; a group's chunks come before its end, groups in any order.

@@ -39,6 +39,10 @@ func samples() map[string]wire.Message {
 			{Key: "k", Version: version, IDs: []chunk.ID{{1}, {2}}},
 			{Key: "l", Version: version, Path: []chunk.ID{{3}}, IDs: []chunk.ID{{4}}},
 		}}},
+		"mend": &wire.Request{Fetch: &wire.Fetch{Bucket: bucket, Groups: []wire.Group{
+			{Tree: segment.HeadsTree, Level: -2, IDs: []chunk.ID{{5}}},
+			{Tree: segment.HistoryTree, Level: 1, Key: "a\x00\xff", IDs: []chunk.ID{{6}}},
+		}}},
 		"heartbeat": &wire.Heartbeat{
 			Clock: at, Echo: at.Add(-time.Second), Waited: time.Millisecond, LogEnd: 12, Held: seen, Behind: wire.Lag{Positions: 1, Bytes: 2, Since: 3},
 		},
@@ -95,7 +99,7 @@ func TestGoldenMessages(t *testing.T) {
 	const file = "testdata/messages.golden"
 	all := samples()
 	var out strings.Builder
-	for _, name := range strings.Fields("hello subscribe survey sync fetch heartbeat surveyed start batch end ack offer refused want nodes fetched join joined denied") {
+	for _, name := range strings.Fields("hello subscribe survey sync fetch mend heartbeat surveyed start batch end ack offer refused want nodes fetched join joined denied") {
 		fmt.Fprintf(&out, "%s %s\n", name, hex.EncodeToString(all[name].Append(nil)))
 	}
 	if *update {
