@@ -98,7 +98,7 @@ type failures struct {
 	a    *app
 	list []undone
 	n    int
-	code string // of all, if they have the same
+	kind failure // code and reason of all, as far as they have the same
 }
 
 func (a *app) failures() *failures { return &failures{a: a, list: []undone{}} }
@@ -107,9 +107,13 @@ func (a *app) failures() *failures { return &failures{a: a, list: []undone{}} }
 func (f *failures) add(u undone, err error) {
 	u.Error = explain(err)
 	if f.n++; f.n == 1 {
-		f.code = u.Error.Code
-	} else if f.code != u.Error.Code {
-		f.code = codeFailed
+		f.kind = failure{Code: u.Error.Code, Reason: u.Error.Reason}
+	}
+	if f.kind.Reason != u.Error.Reason {
+		f.kind.Reason = ""
+	}
+	if f.kind.Code != u.Error.Code {
+		f.kind.Code = codeFailed
 	}
 	if len(f.list) < maxTold {
 		f.list = append(f.list, u)
@@ -124,5 +128,6 @@ func (f *failures) err(format string, args ...any) error {
 	if f.n == 0 {
 		return nil
 	}
-	return &partialError{failure{Code: f.code, Message: fmt.Sprintf(format, args...)}}
+	f.kind.Message = fmt.Sprintf(format, args...)
+	return &partialError{f.kind}
 }

@@ -55,6 +55,9 @@ The other segment dials the addresses in it. They are the ones this segment's co
 			if err != nil {
 				return err
 			}
+			for _, d := range i.Doubts {
+				fmt.Fprintf(a.errs, "edgefs: warning: %s (--address names what the other segment can dial)\n", printable(d))
+			}
 			return a.show(i, func(w io.Writer) { fmt.Fprintln(w, i.Invitation) })
 		},
 	}
