@@ -25,3 +25,27 @@ func TestDialableAddresses(t *testing.T) {
 		}
 	}
 }
+
+func TestDoubtsAboutAnInvitation(t *testing.T) {
+	for _, c := range []struct {
+		addresses []string
+		doubts    int
+	}{
+		{[]string{"10.0.0.1:9001"}, 0},
+		{[]string{"site-a.example.com:9001", "127.0.0.1:9001"}, 0},
+		{[]string{"127.0.0.1:9001"}, 1},
+		{[]string{"[::1]:9001", "localhost:9001"}, 1},
+		{[]string{"0.0.0.0:9001"}, 1},
+		{[]string{"[::]:9001", ":9001", "10.0.0.1:0"}, 3},
+		{[]string{"0.0.0.0:9001", "127.0.0.1:9001"}, 2},
+	} {
+		if got := Doubts(c.addresses); len(got) != c.doubts {
+			t.Errorf("%v: %q", c.addresses, got)
+		}
+	}
+	for _, a := range []string{"", "10.0.0.1", "host", "::1:", "a:b:c"} {
+		if _, err := reachOf(a); err == nil {
+			t.Errorf("%q is taken", a)
+		}
+	}
+}

@@ -216,7 +216,7 @@ func (l *Lazy) askAll(ctx context.Context, b *batch, left []*flight) ([]*flight,
 		return left, err
 	}
 	if down := l.awaitPeer(ctx); down != nil {
-		return left, errors.Join(err, down)
+		return left, inLine(err, down)
 	}
 	left, _, err = l.askEach(ctx, b, left)
 	return left, err
@@ -248,10 +248,11 @@ func (l *Lazy) askEach(ctx context.Context, b *batch, left []*flight) (_ []*flig
 		l.counters.lost.Add(uint64(len(left)))
 		return left, ended, errLost
 	}
+	err := inLine(append(errs, down, ctx.Err())...)
 	if answered == 0 {
-		errs = append(errs, errUnreached)
+		err = fmt.Errorf("%w: %w", errUnreached, err)
 	}
-	return left, ended, errors.Join(append(errs, down, ctx.Err())...)
+	return left, ended, err
 }
 
 // askOne asks one peer, and returns what did not come from it. That it has no more is no error.

@@ -15,6 +15,7 @@ import (
 	"github.com/edgefs/edgefs/internal/vfs"
 	"github.com/edgefs/edgefs/isgw"
 	"github.com/edgefs/edgefs/isgw/identity"
+	"github.com/edgefs/edgefs/isgw/transport"
 	"github.com/edgefs/edgefs/segment"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -115,17 +116,46 @@ func TestJoinLinksBothSides(t *testing.T) {
 func TestJoinWhereNobodyAnswers(t *testing.T) {
 	w := &world{t: t, sites: map[string]*site{}}
 	hawaii, tokyo := w.alone("hawaii"), w.alone("tokyo")
-	token, err := hawaii.links.Invite(time.Hour, []string{"127.0.0.1:1"})
+	token, err := hawaii.links.Invite(time.Hour, []string{"127.0.0.1:1", "[::1]:2", "not.a.name.invalid:3"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if err := tokyo.join(ctx, token); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
-		t.Errorf("%v", err)
+	err = tokyo.join(ctx, token)
+	if !errors.Is(err, transport.ErrUnreached) {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"hawaii", "127.0.0.1:1: no answer", "[::1]:2: ", "not.a.name.invalid:3: "} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is not in %q", part, err)
+		}
 	}
 	if id, err := identity.Load(tokyo.fs, "/tokyo/keys"); err != nil || id.Federation != tokyo.id.Federation {
 		t.Errorf("identity after a failed join: %v, %v", id, err)
+	}
+}
+
+// One address that nobody answers does not keep a segment from another that the inviter does.
+func TestJoinAtTheAddressThatAnswers(t *testing.T) {
+	w := &world{t: t, sites: map[string]*site{}}
+	hawaii, tokyo := w.alone("hawaii"), w.alone("tokyo")
+	addresses := append([]string{"127.0.0.1:1", "not.a.name.invalid:3"}, hawaii.links.Addresses()...)
+	token, err := hawaii.links.Invite(time.Hour, append(addresses, hawaii.links.Addresses()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := tokyo.join(t.Context(), token); err != nil || time.Since(began) > 3*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}
+
+func TestAnInvitationNamesAddressesOnly(t *testing.T) {
+	w := &world{t: t, sites: map[string]*site{}}
+	hawaii := w.alone("hawaii")
+	if _, err := hawaii.links.Invite(time.Hour, []string{"site-a.example.com"}); !errors.Is(err, segment.ErrInvalidArgument) {
+		t.Errorf("without a port: %v", err)
 	}
 }
 

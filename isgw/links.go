@@ -157,13 +157,19 @@ func (l *Links) Addresses() []string {
 	return dialable(l.net.Addr())
 }
 
-// Invite makes an invitation, to be used once within ttl, that names the addresses, or those of [Links.Addresses].
+// Invite makes an invitation, to be used once within ttl, that names the addresses, or those of [Links.Addresses]. Whether another machine
+// can reach them is for [Doubts].
 func (l *Links) Invite(ttl time.Duration, addresses []string) (identity.Token, error) {
 	if len(addresses) == 0 {
 		addresses = l.Addresses()
 	}
 	if len(addresses) == 0 {
 		return identity.Token{}, fmt.Errorf("invite: the segment listens at no address: %w", segment.ErrInvalidArgument)
+	}
+	for _, a := range addresses {
+		if _, err := reachOf(a); err != nil {
+			return identity.Token{}, fmt.Errorf("invite: %w", err)
+		}
 	}
 	return l.authority.Invite(ttl, addresses)
 }

@@ -23,6 +23,20 @@ const (
 // errUnreached says that no peer could be asked or none answered: to ask once more, now, is of no use.
 var errUnreached = errors.New("no peer is reached")
 
+// inLine joins errors in one line, for a log.
+func inLine(errs ...error) (all error) {
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case all == nil:
+			all = err
+		default:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+	}
+	return all
+}
+
 // silent is how long nothing at all was heard of the peer, as far as was looked: heartbeats look regularly.
 func (s *session) silent() time.Duration {
 	received := s.conn.Stats().Received
@@ -55,7 +69,7 @@ func (l *Lazy) sessions() (up []*session, why error) {
 	slices.SortStableFunc(up, func(a, b *session) int {
 		return cmp.Or(cmp.Compare(max(a.silent(), deaf), max(b.silent(), deaf)), cmp.Compare(a.roundTrip(), b.roundTrip()))
 	})
-	return up, errors.Join(down...)
+	return up, inLine(down...)
 }
 
 func (k *link) whyDown() error {

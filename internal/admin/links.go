@@ -70,6 +70,8 @@ type InvitationRequest struct {
 type Invitation struct {
 	Invitation string    `json:"invitation"`
 	Expires    time.Time `json:"expires"`
+	Addresses  []string  `json:"addresses"`        // that the guest dials
+	Doubts     []string  `json:"doubts,omitempty"` // why nobody, or nobody on another machine, may reach them
 }
 
 // Join accepts an invitation.

@@ -11,6 +11,7 @@ import (
 	"github.com/edgefs/edgefs/internal/vfs"
 	"github.com/edgefs/edgefs/isgw"
 	"github.com/edgefs/edgefs/isgw/identity"
+	"github.com/edgefs/edgefs/isgw/transport"
 	"github.com/edgefs/edgefs/segment"
 )
 
@@ -35,7 +36,7 @@ func (l siteLinks) Invite(_ context.Context, valid time.Duration, addresses []st
 	if err != nil {
 		return admin.Invitation{}, linkFault(err)
 	}
-	return admin.Invitation{Invitation: token.String(), Expires: token.Expires}, nil
+	return admin.Invitation{Invitation: token.String(), Expires: token.Expires, Addresses: token.Addresses, Doubts: isgw.Doubts(token.Addresses)}, nil
 }
 
 // Remove implements server.Links.
@@ -103,6 +104,7 @@ func linkFault(err error) error {
 		{identity.ErrTaken, admin.Invalid},
 		{identity.ErrNotFounder, admin.Invalid},
 		{identity.ErrTooMany, admin.Unavailable},
+		{transport.ErrUnreached, admin.Unavailable},
 		{segment.ErrInvalidArgument, admin.Invalid},
 	} {
 		if errors.Is(err, f.err) {

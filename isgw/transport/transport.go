@@ -20,6 +20,8 @@ var (
 	ErrRefused = errors.New("peer refused")
 	// ErrVersion says that the two sides have no version of the protocol in common.
 	ErrVersion = errors.New("no common version of the link protocol")
+	// ErrUnreached says that nobody answered, or not who was wanted, at any address.
+	ErrUnreached = errors.New("peer not reached")
 	// ErrLost says that a connection ended because the other side was not heard of any more.
 	ErrLost = errors.New("peer not heard of")
 	// ErrClosed says that this side has closed.

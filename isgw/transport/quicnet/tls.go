@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/edgefs/edgefs/isgw/identity"
 	"github.com/edgefs/edgefs/isgw/transport"
@@ -71,28 +72,82 @@ func (n *Net) clientTLS(want segment.ID) *tls.Config {
 func Join(ctx context.Context, token identity.Token, ask func(io.ReadWriter) error) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTime)
 	defer cancel()
-	var errs []error
-	for _, addr := range token.Addresses {
-		asked, err := joinAt(ctx, addr, token, ask)
-		if asked {
-			return err // it may have spent the token
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", addr, err))
+	d, err := dialAny(ctx, token)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("join: the inviter cannot be reached: %w", errors.Join(errs...))
+	defer d.close()
+	s, err := d.qc.OpenStreamSync(ctx)
+	if err != nil {
+		return fmt.Errorf("join: %w", mapError(err))
+	}
+	stop := context.AfterFunc(ctx, func() { _ = d.qc.CloseWithError(quic.ApplicationErrorCode(transport.Leaving), "too slow") })
+	defer stop()
+	return ask(s)
 }
 
-func joinAt(ctx context.Context, addr string, token identity.Token, ask func(io.ReadWriter) error) (asked bool, err error) {
+// dialed is a connection to an inviter, on a socket of its own.
+type dialed struct {
+	i     int // which of the addresses
+	qc    *quic.Conn
+	close func()
+	err   error
+}
+
+// dialAny dials all addresses of a token at once and keeps the first that the inviter answers. Otherwise the error tells of each.
+func dialAny(ctx context.Context, token identity.Token) (kept dialed, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of dials; a connection that is made outlives it
+	came := make(chan dialed, len(token.Addresses))
+	for i, addr := range token.Addresses {
+		go func() {
+			d := dialInviter(ctx, addr, token)
+			d.i = i
+			came <- d
+		}()
+	}
+	errs := make([]error, len(token.Addresses))
+	for range token.Addresses {
+		d := <-came
+		switch {
+		case d.err != nil:
+			errs[d.i] = d.err
+		case kept.qc != nil:
+			d.close()
+		default:
+			kept = d
+			cancel()
+		}
+	}
+	if kept.qc != nil {
+		return kept, nil
+	}
+	var tried []string
+	for i, addr := range token.Addresses {
+		tried = append(tried, fmt.Sprintf("%s: %s", addr, whyNot(errs[i])))
+	}
+	return kept, fmt.Errorf("join %s: %w: %s", token.InviterName, transport.ErrUnreached, strings.Join(tried, "; "))
+}
+
+// whyNot is why an address gave no connection, for those who must find out.
+func whyNot(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, transport.ErrLost) {
+		return "no answer (nothing listens there, or UDP does not get through)"
+	}
+	return err.Error()
+}
+
+func dialInviter(ctx context.Context, addr string, token identity.Token) dialed {
 	to, err := resolve(ctx, addr)
 	if err != nil {
-		return false, err
+		return dialed{err: err}
 	}
 	socket, err := net.ListenUDP("udp", nil)
 	if err != nil {
-		return false, err
+		return dialed{err: err}
 	}
 	t := &quic.Transport{Conn: socket}
-	defer func() { _ = errors.Join(t.Close(), socket.Close()) }()
+	done := func() { _ = errors.Join(t.Close(), socket.Close()) }
 	conf := &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		NextProtos:         []string{protocolJoin},
@@ -101,16 +156,13 @@ func joinAt(ctx context.Context, addr string, token identity.Token, ask func(io.
 	}
 	qc, err := t.Dial(ctx, to, conf, quicConfig())
 	if err != nil {
-		return false, mapError(err)
+		done()
+		return dialed{err: mapError(err)}
 	}
-	defer func() { _ = qc.CloseWithError(quic.ApplicationErrorCode(transport.Leaving), "") }()
-	s, err := qc.OpenStreamSync(ctx)
-	if err != nil {
-		return false, mapError(err)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = qc.CloseWithError(quic.ApplicationErrorCode(transport.Leaving), "too slow") })
-	defer stop()
-	return true, ask(s)
+	return dialed{qc: qc, close: func() {
+		_ = qc.CloseWithError(quic.ApplicationErrorCode(transport.Leaving), "")
+		done()
+	}}
 }
 
 func peerOf(id *identity.Identity, certs []*x509.Certificate) (identity.Member, error) {
