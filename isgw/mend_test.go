@@ -433,3 +433,39 @@ func TestDamagedManifestIsRepairedFromAPeer(t *testing.T) {
 		}
 	})
 }
+
+// What a sync that failed had read is read once more by the next: the peer gives what is below a node only to who asked it for the node.
+func TestASyncThatFailedIsDoneAgain(t *testing.T) {
+	inVirtualTime(t, names("a b"), func(t *testing.T, w *world) {
+		const keys = 1000
+		a, b := w.at("a"), w.at("b")
+		a.create("bkt", lazyBucket())
+		bkt := a.bucket("bkt")
+		for i := range keys {
+			a.put("bkt", fmt.Sprintf("k%04d", i), "x")
+		}
+		if _, err := bkt.Fold(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all := a.trees("bkt")
+		leaf := all[len(all)-1]
+		right, err := a.chunkHere(leaf.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.damage([]treeChunk{leaf})
+		w.link("a", "b")
+		w.up("a", "b")
+		time.Sleep(10 * time.Second)
+		if n := b.bucket("bkt").Stats().Objects; n != 0 {
+			t.Fatalf("%d objects", n)
+		}
+		if err := a.store.Open(a.Domain(), chunk.Meta).Put(t.Context(), []chunk.Chunk{a.Domain().Make(right)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		if err := b.listsAll("bkt", keys); err != nil {
+			t.Error(err, b.link("a"))
+		}
+	})
+}

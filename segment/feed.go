@@ -250,7 +250,8 @@ func (b *Bucket) adopt(ctx context.Context, peer ID, o Offer, remote chunk.Store
 	if err := b.s.SelfSeen(ctx, map[BucketID]Vector{b.id: theirs.seen}); err != nil {
 		return err
 	}
-	nodes := tree.NewStore(remote, b.domain, b.s.nodes)
+	// Without the cache: a peer gives what is below a node only to a sync that it gave the node.
+	nodes := tree.NewStore(remote, b.domain, nil)
 	// First without holding up folds: this may take long, and what it finds is then here.
 	mine, err := b.foldNow(ctx)
 	if err != nil {
