@@ -1,6 +1,7 @@
 package isgw
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -250,7 +251,7 @@ func (l *Lazy) askEach(ctx context.Context, b *batch, left []*flight) (_ []*flig
 	}
 	err := inLine(append(errs, down, ctx.Err())...)
 	if answered == 0 {
-		err = fmt.Errorf("%w: %w", errUnreached, err)
+		err = fmt.Errorf("%w: %w", errUnreached, cmp.Or(err, errors.New("there is none any more")))
 	}
 	return left, ended, err
 }
