@@ -1,9 +1,13 @@
 package segment
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/edgefs/edgefs/chunk"
 )
 
 // items are all that a site feeds of a bucket.
@@ -244,5 +248,73 @@ func TestDebtsAreBounded(t *testing.T) {
 	a.restart()
 	if n := len(a.Debts(99)); n != maxDebts {
 		t.Errorf("%d debts after a restart", n)
+	}
+}
+
+// granting serves a state as a peer does: its root, and what it has brought names. It breaks after so many calls.
+type granting struct {
+	chunk.Store
+	root    chunk.ID
+	granted map[chunk.ID]bool
+	left    int
+}
+
+var errBroken = errors.New("the connection broke")
+
+func (g *granting) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
+	if g.left--; g.left < 0 {
+		return errBroken
+	}
+	for _, id := range ids {
+		if !g.granted[id] {
+			return fmt.Errorf("%v was not named: %w", id, ErrRefused)
+		}
+	}
+	return g.Store.Get(ctx, ids, func(c chunk.Chunk) error {
+		children, err := NodeChildren(c.Data())
+		if c.ID() == g.root {
+			children, err = RootChildren(c.Data())
+		}
+		if err != nil {
+			return err
+		}
+		for _, id := range children {
+			g.granted[id] = true
+		}
+		return yield(c)
+	})
+}
+
+// A sync that broke is begun anew from the root: a peer serves what it has named in this very sync.
+func TestASyncThatBrokeIsBegunAnew(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	a, b := w.site("a"), w.site("b")
+	photos, err := a.CreateBucket(w.ctx, "photos", BucketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	for i := range 3000 {
+		a.put("photos", fmt.Sprintf("some/folder/%05d", i), "")
+	}
+	o, err := a.Offer(w.ctx, photos.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	for n := 0; ; n++ {
+		if calls++; calls > 100 {
+			t.Fatal("no end")
+		}
+		err := b.Adopt(w.ctx, a.ID(), photos.id, o, &granting{a.cfg.Chunks.(mapStore), o.Root, map[chunk.ID]bool{o.Root: true}, n})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errBroken) {
+			t.Fatalf("after a sync that broke at call %d: %v", n, err)
+		}
+	}
+	if roots := w.roots(photos.id); calls < 3 || roots[0] != roots[1] {
+		t.Errorf("%d calls, roots %v", calls, roots)
 	}
 }
