@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -61,5 +62,28 @@ func TestMemoryAndFilesAreReadAsTheyAre(t *testing.T) {
 	defer done()
 	if got := readAll(t, in); got != "content" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestAFileIsReadAsLongAsItWas(t *testing.T) {
+	for _, c := range []struct {
+		size int64
+		want string
+		ok   bool
+	}{{7, "content", true}, {4, "cont", true}, {8, "content", false}} {
+		text, err := io.ReadAll(&exactReader{r: strings.NewReader("content"), name: "f", rest: c.size})
+		if string(text) != c.want || (err == nil) != c.ok {
+			t.Errorf("of %d: %q, %v", c.size, text, err)
+		}
+	}
+}
+
+// What is shown of how far something has come never stops it.
+func TestMoreThanWasToldIsReadOn(t *testing.T) {
+	for _, total := range []int64{-1, 0, 3} {
+		bar := (&app{errs: io.Discard}).progress("x", total)
+		if got := readAll(t, bar.reader(strings.NewReader("content"))); got != "content" {
+			t.Errorf("total %d: %q", total, got)
+		}
 	}
 }

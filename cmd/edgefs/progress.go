@@ -30,7 +30,19 @@ func (a *app) progress(what string, total int64) progress {
 }
 
 // reader counts what is read from r.
-func (p progress) reader(r io.Reader) io.Reader { return io.TeeReader(r, p.bar) }
+func (p progress) reader(r io.Reader) io.Reader { return countedReader{r, p.bar} }
+
+// countedReader reads on when the bar finds the count wrong, as of files that grow.
+type countedReader struct {
+	io.Reader
+	bar *progressbar.ProgressBar
+}
+
+func (c countedReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	_ = c.bar.Add(n)
+	return n, err
+}
 
 // at sets how far it has come.
 func (p progress) at(n int64) { _ = p.bar.Set64(n) }

@@ -134,13 +134,20 @@ func totalSize(uploads []upload) (total int64) {
 
 func (a *app) putOne(ctx context.Context, client *admin.Client, u upload, o putOptions, bar progress) (admin.Object, error) {
 	r := admin.PutRequest{Key: u.to.key, Meta: o.metadata(u.file), IfAbsent: o.ifAbsent, IfMatch: o.ifMatch}
-	from := a.in
+	from, size := a.in, int64(0)
 	if u.file != "-" {
 		f, err := open(u.file)
 		if err != nil {
 			return admin.Object{}, err
 		}
 		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return admin.Object{}, err
+		}
+		if info.Mode().IsRegular() {
+			size = info.Size()
+		}
 		from = f
 	}
 	in, done, err := input(ctx, from)
@@ -148,14 +155,14 @@ func (a *app) putOne(ctx context.Context, client *admin.Client, u upload, o putO
 		return admin.Object{}, err
 	}
 	defer done()
-	if u.size > 0 {
-		r.Size = u.size
-		in = &exactReader{r: in, name: u.file, rest: u.size}
+	if size > 0 { // files of /proc have 0, whatever is in them
+		r.Size = size
+		in = &exactReader{r: in, name: u.file, rest: size}
 	}
 	return client.Put(ctx, u.to.bucket, r, bar.reader(in))
 }
 
-// exactReader reads a file that should have so many bytes more. One that another process changes meanwhile is not stored in part.
+// exactReader reads the bytes that a file had when it was opened: not those that are added to a log meanwhile, and not fewer.
 type exactReader struct {
 	r    io.Reader
 	name string
@@ -163,10 +170,13 @@ type exactReader struct {
 }
 
 func (e *exactReader) Read(p []byte) (int, error) {
-	n, err := e.r.Read(p)
+	if e.rest == 0 {
+		return 0, io.EOF
+	}
+	n, err := e.r.Read(p[:min(int64(len(p)), e.rest)])
 	e.rest -= int64(n)
-	if e.rest < 0 || err == io.EOF && e.rest > 0 {
-		return 0, fmt.Errorf("%s changed while it was read", e.name)
+	if err == io.EOF && e.rest > 0 {
+		err = fmt.Errorf("%s became shorter while it was read", word(e.name))
 	}
 	return n, err
 }
