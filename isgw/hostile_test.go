@@ -291,3 +291,39 @@ func serveLies(ctx context.Context, c transport.Conn, hello wire.Hello) {
 		s.Abort()
 	}
 }
+
+// However many syncs a peer asks for, it is served a few at one time.
+func TestSyncsOfOnePeerAreBounded(t *testing.T) {
+	withIntruder(t, func(t *testing.T, a *site, dial func(wire.Hello) *intruder) {
+		bkt := a.create("bkt", segment.Settings{})
+		x := dial(good())
+		offers := make(chan error, 10)
+		var streams []transport.Stream
+		for range cap(offers) {
+			s, in, _ := x.ask(&wire.Request{Sync: &wire.Sync{Bucket: bkt.Info().ID}})
+			streams = append(streams, s)
+			go func() {
+				var offer wire.Offer
+				offers <- in.Read(&offer, wire.MaxControl)
+			}()
+		}
+		synctest.Wait()
+		before := len(offers)
+		if before == 0 || before == cap(offers) {
+			t.Errorf("%d of %d syncs are served at once", before, cap(offers))
+		}
+		for range cap(offers) { // each that ends makes room
+			synctest.Wait()
+			for _, s := range streams[:len(streams)-1] {
+				s.CloseWrite()
+			}
+		}
+		synctest.Wait()
+		if len(offers) != cap(offers) {
+			t.Errorf("%d of %d syncs are served in the end", len(offers), cap(offers))
+		}
+		for _, s := range streams {
+			s.Abort()
+		}
+	})
+}

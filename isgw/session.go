@@ -34,7 +34,8 @@ type session struct {
 	rtt   atomic.Int64
 	skew  atomic.Int64 // the peer's clock minus ours, in nanoseconds
 
-	taking sync.Mutex // held while the feed moves on
+	taking  sync.Mutex    // held while the feed moves on
+	syncing chan struct{} // one for each sync that the peer is served
 
 	mu   sync.Mutex
 	seen wire.Buckets // what the peer is known to have seen; entries are replaced, never changed
@@ -51,7 +52,7 @@ func (k *link) handshake(ctx context.Context, c transport.Conn) (*session, error
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { c.Close(transport.Lost, "no handshake in time") })
 	defer stop()
-	s := &session{k: k, conn: c, seen: wire.Buckets{}}
+	s := &session{k: k, conn: c, seen: wire.Buckets{}, syncing: make(chan struct{}, maxSyncs)}
 	err := s.greet(ctx)
 	if err == nil {
 		err = s.check()

@@ -219,9 +219,18 @@ func (r *remoteTree) receive(ctx context.Context, ids []chunk.ID, yield func(chu
 	}
 }
 
+// maxSyncs bounds the syncs that one peer is served at one time, and so their memory. It makes two: for its feed, and of what it is owed.
+const maxSyncs = 4
+
 // serveSync offers a bucket and serves the nodes of its tree. What it serves is remembered by the ids that it names: nothing else can be
 // asked for.
 func (s *session) serveSync(ctx context.Context, x exchange, id segment.BucketID) error {
+	select {
+	case s.syncing <- struct{}{}:
+		defer func() { <-s.syncing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	offer, err := s.k.l.seg.Offer(ctx, id)
 	if err != nil {
 		status := wire.Failed // a peer goes on with other buckets
@@ -238,7 +247,7 @@ func (s *session) serveSync(ctx context.Context, x exchange, id segment.BucketID
 	if err != nil {
 		return err
 	}
-	t := &offeredTree{seg: s.k.l.seg, root: offer.Root, granted: map[chunk.ID]struct{}{offer.Root: {}}, out: wire.NewWriter(z), flush: z.Flush}
+	t := &offeredTree{seg: s.k.l.seg, root: offer.Root, grants: newGrants(offer.Root, grantsBehind, maxGranted), out: wire.NewWriter(z), flush: z.Flush}
 	for {
 		var w wire.Want
 		if err := x.in.Read(&w, wire.MaxControl); err != nil {
@@ -254,32 +263,38 @@ func (s *session) serveSync(ctx context.Context, x exchange, id segment.BucketID
 	}
 }
 
-// maxGranted bounds the memory of one sync, to the nodes of a tree of some hundred million keys.
-const maxGranted = 4 << 20
-
 // offeredTree is what one sync stream may read.
 type offeredTree struct {
-	seg     *segment.Segment
-	root    chunk.ID
-	granted map[chunk.ID]struct{}
-	out     *wire.Writer
-	flush   func() error
+	seg    *segment.Segment
+	root   chunk.ID
+	grants *grants
+	out    *wire.Writer
+	flush  func() error
+}
+
+// named is what one chunk names, and its level.
+type named struct {
+	depth int
+	ids   []chunk.ID
 }
 
 func (t *offeredTree) serve(ctx context.Context, ids []chunk.ID) error {
 	index := make(map[chunk.ID]int, len(ids))
+	asked := make([]named, len(ids)) // in the order of the request: the store has another
 	for i, id := range ids {
-		if _, ok := t.granted[id]; !ok {
+		depth, ok := t.grants.use(id)
+		if !ok {
 			return t.end(&wire.Nodes{End: true, Status: wire.Refused})
 		}
-		index[id] = i
+		index[id], asked[i].depth = i, depth+1
 	}
 	m, size := new(wire.Nodes), 0
-	err := t.seg.ReadMeta(ctx, ids, func(c chunk.Chunk) error {
-		if err := t.grant(c); err != nil {
+	err := t.seg.ReadMeta(ctx, ids, func(c chunk.Chunk) (err error) {
+		i := index[c.ID()]
+		if asked[i].ids, err = children(c, c.ID() == t.root); err != nil {
 			return err
 		}
-		m.Pieces = append(m.Pieces, wire.Piece{Index: index[c.ID()], Data: bytes.Clone(c.Data())})
+		m.Pieces = append(m.Pieces, wire.Piece{Index: i, Data: bytes.Clone(c.Data())})
 		if size += c.Size(); size < batchBytes {
 			return nil
 		}
@@ -287,6 +302,11 @@ func (t *offeredTree) serve(ctx context.Context, ids []chunk.ID) error {
 		m, size = new(wire.Nodes), 0
 		return t.out.Write(full)
 	})
+	for _, n := range asked {
+		if !t.grants.name(n.depth, n.ids) {
+			return fmt.Errorf("more nodes of one tree than a sync has open: %w", wire.ErrMalformed)
+		}
+	}
 	m.End = true
 	switch {
 	case errors.Is(err, chunk.ErrNotFound), errors.Is(err, chunk.ErrCorrupt):
@@ -302,21 +322,6 @@ func (t *offeredTree) end(m *wire.Nodes) error {
 		return err
 	}
 	return t.flush()
-}
-
-// grant lets the peer ask for what a chunk of the tree names.
-func (t *offeredTree) grant(c chunk.Chunk) error {
-	children, err := children(c, c.ID() == t.root)
-	if err != nil {
-		return err
-	}
-	for _, id := range children {
-		t.granted[id] = struct{}{}
-	}
-	if len(t.granted) > maxGranted {
-		return fmt.Errorf("%d nodes in one sync: %w", len(t.granted), wire.ErrMalformed)
-	}
-	return nil
 }
 
 // children are the ids that a chunk of an offered state names: a root names two trees, a node nodes and values.
