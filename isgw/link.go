@@ -256,6 +256,7 @@ func (k *link) up(s *session) {
 	k.current, k.wasUp = s, true
 	k.to.Name = s.conn.Peer().Name
 	k.become(Up, "", nil)
+	signal(k.l.snapshots)
 }
 
 // down says why there is no session.

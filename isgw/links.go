@@ -68,6 +68,7 @@ type Links struct {
 	timeline  timeline
 	prefetch  *prefetcher
 	exposures exposures
+	snapshots chan struct{} // of one: there may be some to bring here
 
 	mu      sync.Mutex // guards what follows, and the file of peers
 	links   map[segment.ID]*link
@@ -89,7 +90,7 @@ func Open(ctx context.Context, c Config) (*Links, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Links{cfg: c, seg: c.Segment, log: c.Logger, links: map[segment.ID]*link{}}
+	l := &Links{cfg: c, seg: c.Segment, log: c.Logger, links: map[segment.ID]*link{}, snapshots: make(chan struct{}, 1)}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if c.Lazy != nil {
 		l.prefetch = newPrefetcher(l)
@@ -109,6 +110,7 @@ func Open(ctx context.Context, c Config) (*Links, error) {
 	if c.Lazy != nil {
 		c.Lazy.attach(l)
 		l.wg.Go(func() { l.prefetch.run(l.ctx) })
+		l.wg.Go(func() { l.bringSnapshots(l.ctx) })
 	}
 	return l, nil
 }

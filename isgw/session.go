@@ -233,7 +233,7 @@ func (s *session) serve(ctx context.Context, stream transport.Stream) error {
 		return s.serveSurvey(x)
 	case r.Sync != nil:
 		m.become(syncBytes)
-		return s.serveSync(ctx, x, r.Sync.Bucket)
+		return s.serveSync(ctx, x, r.Sync)
 	case r.Fetch != nil:
 		m.become(payloadBytes)
 		return s.serveFetch(ctx, x, r.Fetch)

@@ -65,21 +65,36 @@ func (s *session) serveSurvey(x exchange) error {
 
 // sync takes the peer's state of one bucket in.
 func (s *session) sync(ctx context.Context, id segment.BucketID) error {
-	x, done, err := s.ask(ctx, &wire.Request{Sync: &wire.Sync{Bucket: id}}, syncBytes)
+	var seen segment.Vector
+	err := s.syncTree(ctx, wire.Sync{Bucket: id}, func(o segment.Offer, r *remoteTree) error {
+		seen = o.Seen
+		return s.k.l.seg.Adopt(ctx, s.k.id, id, o, r)
+	})
+	if err == nil {
+		s.k.traffic.syncs.Add(1)
+		s.k.synced(id)
+		s.knowsAll(id, seen)
+	}
+	return err
+}
+
+// syncTree hands what the peer offers to adopt, with its tree.
+func (s *session) syncTree(ctx context.Context, m wire.Sync, adopt func(segment.Offer, *remoteTree) error) error {
+	x, done, err := s.ask(ctx, &wire.Request{Sync: &m}, syncBytes)
 	if err != nil {
 		return err
 	}
 	defer done()
 	var offer wire.Offer
 	if err := x.in.Read(&offer, wire.MaxControl); err != nil {
-		return fmt.Errorf("sync bucket %v: %w", id, unexpected(err))
+		return fmt.Errorf("sync bucket %v: %w", m.Bucket, unexpected(err))
 	}
 	switch offer.Status {
 	case wire.OK:
 	case wire.Refused:
-		return fmt.Errorf("sync bucket %v: the peer does not offer it: %w", id, segment.ErrNoSuchBucket)
+		return fmt.Errorf("sync bucket %v: the peer does not offer it: %w", m.Bucket, segment.ErrNoSuchBucket)
 	default:
-		return fmt.Errorf("sync bucket %v: the peer cannot offer it now: %w", id, segment.ErrUnavailable)
+		return fmt.Errorf("sync bucket %v: the peer cannot offer it now: %w", m.Bucket, segment.ErrUnavailable)
 	}
 	z, err := newDecompressor(x.in.Rest())
 	if err != nil {
@@ -88,13 +103,7 @@ func (s *session) sync(ctx context.Context, id segment.BucketID) error {
 	defer z.Close()
 	r := &remoteTree{x: x, in: wire.NewReader(z), domain: s.k.l.seg.Domain()}
 	r.turn = sync.NewCond(&r.mu)
-	err = s.k.l.seg.Adopt(ctx, s.k.id, id, offer.Offer, r)
-	if err == nil {
-		s.k.traffic.syncs.Add(1)
-		s.k.synced(id)
-		s.knowsAll(id, offer.Seen)
-	}
-	return err
+	return adopt(offer.Offer, r)
 }
 
 // remoteTree reads nodes of the offered tree from the peer. Requests of several callers are under way at once; answers come in their order.
@@ -219,22 +228,22 @@ func (r *remoteTree) receive(ctx context.Context, ids []chunk.ID, yield func(chu
 	}
 }
 
-// maxSyncs bounds the syncs that one peer is served at one time, and so their memory. It makes two: for its feed, and of what it is owed.
+// maxSyncs bounds the syncs that one peer is served at one time, and so their memory. It makes three: for its feed, of what it is owed, and of snapshots.
 const maxSyncs = 4
 
 // serveSync offers a bucket and serves the nodes of its tree. What it serves is remembered by the ids that it names: nothing else can be
 // asked for.
-func (s *session) serveSync(ctx context.Context, x exchange, id segment.BucketID) error {
+func (s *session) serveSync(ctx context.Context, x exchange, m *wire.Sync) error {
 	select {
 	case s.syncing <- struct{}{}:
 		defer func() { <-s.syncing }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	offer, err := s.k.l.seg.Offer(ctx, id)
+	offer, err := s.offer(ctx, m)
 	if err != nil {
 		status := wire.Failed // a peer goes on with other buckets
-		if errors.Is(err, segment.ErrNoSuchBucket) {
+		if errors.Is(err, segment.ErrNoSuchBucket) || errors.Is(err, segment.ErrNoSuchSnapshot) {
 			status = wire.Refused
 		}
 		defer x.stream.CloseWrite()
@@ -261,6 +270,14 @@ func (s *session) serveSync(ctx context.Context, x exchange, id segment.BucketID
 			return err
 		}
 	}
+}
+
+func (s *session) offer(ctx context.Context, m *wire.Sync) (segment.Offer, error) {
+	if m.Snapshot == (segment.SnapshotID{}) {
+		return s.k.l.seg.Offer(ctx, m.Bucket)
+	}
+	root, err := s.k.l.seg.OfferSnapshot(ctx, segment.SnapshotRef{Bucket: m.Bucket, ID: m.Snapshot})
+	return segment.Offer{Root: root, Seen: segment.Vector{}}, err
 }
 
 // offeredTree is what one sync stream may read.

@@ -20,6 +20,9 @@ var (
 	ErrInvalidName     = errors.New("invalid name")
 	ErrInvalidArgument = errors.New("invalid argument")
 	ErrNotHome         = errors.New("settings are changed at the bucket's home")
+	ErrNoSuchSnapshot  = errors.New("no such snapshot")
+	ErrSnapshotExists  = errors.New("snapshot exists")
+	ErrReadOnly        = errors.New("a snapshot cannot be changed")
 	ErrNotEmptySegment = errors.New("segment holds buckets")
 	// ErrUnavailable says that the segment cannot answer now; nothing is known of the outcome of a write.
 	ErrUnavailable = errors.New("unavailable")

@@ -50,8 +50,8 @@ func (b *Bucket) foldLocked(ctx context.Context) (*base, error) {
 
 // foldReading folds with the trees that from picks.
 func (b *Bucket) foldReading(ctx context.Context, from func(*base) *base) (*base, error) {
-	if err := b.Err(); err != nil {
-		return nil, err
+	if err := b.Err(); err != nil || b.frozen != "" {
+		return b.base, err
 	}
 	s := b.seal()
 	if s.overlay.Len() == 0 && s.root.seen.Equal(s.base.seen) && s.root.settings == s.base.root.settings {

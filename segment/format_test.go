@@ -84,6 +84,7 @@ func formats(t testing.TB) map[string]struct {
 	}
 	v, r, e, d := sampleVersion(t), sampleRecord(t), sampleEntry(t), sampleDoc()
 	rt := root{chunk.ID{1}, chunk.ID{2}, Vector{sampleOrigin: 5, Origin{9, 1}: 1}, *r.settings}
+	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4}}
 	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
 	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: e.cursors, buckets: []bucketState{{e.folds[0], d, true}}}
 	return map[string]format{
@@ -110,6 +111,13 @@ func formats(t testing.TB) map[string]struct {
 		}},
 		"bucket-document": {d.appendTo(nil), func(b []byte) ([]byte, error) {
 			d, err := parseBucketDoc(b)
+			if err != nil {
+				return nil, err
+			}
+			return d.appendTo(nil), nil
+		}},
+		"snapshot-document": {sd.appendTo(nil), func(b []byte) ([]byte, error) {
+			d, err := parseSnapshotDoc(b)
 			if err != nil {
 				return nil, err
 			}

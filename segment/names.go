@@ -100,16 +100,19 @@ func parseBucketDoc(b []byte) (*bucketDoc, error) {
 
 // names is what the federation bucket's documents say, in memory.
 type names struct {
-	mu       sync.RWMutex
-	docs     map[BucketID]*bucketDoc
-	deleted  map[BucketID]bool
-	segments map[ID]string
-	live     map[string]BucketID // the older of the buckets of a name that are not deleted: they have it, whatever others do
+	mu           sync.RWMutex
+	docs         map[BucketID]*bucketDoc
+	deleted      map[BucketID]bool
+	segments     map[ID]string
+	snapshots    map[BucketID][]*snapshotDoc // oldest first; the slices are replaced, never changed
+	snapshotNews chan struct{}               // of one
+	live         map[string]BucketID         // the older of the buckets of a name that are not deleted: they have it, whatever others do
 }
 
 func (n *names) init() {
 	n.docs, n.deleted, n.segments = map[BucketID]*bucketDoc{}, map[BucketID]bool{}, map[ID]string{}
-	n.live = map[string]BucketID{}
+	n.live, n.snapshots = map[string]BucketID{}, map[BucketID][]*snapshotDoc{}
+	n.snapshotNews = make(chan struct{}, 1)
 }
 
 // relive works the live names out anew. The caller holds mu.
@@ -171,12 +174,15 @@ func (n *names) merged(ctx context.Context, s *Segment, bucket BucketID) error {
 
 func (n *names) load(ctx context.Context, s *Segment) error {
 	b := s.federation
+	snapshots := map[string]bool{}
 	for v, err := range b.eachCurrent(ctx, "") {
 		if err != nil {
 			return fmt.Errorf("read the federation's documents: %w", err)
 		}
 		n.take(s, v.Key, v)
+		snapshots[v.Key] = strings.HasPrefix(v.Key, docSnapshot)
 	}
+	n.keepSnapshots(snapshots)
 	return nil
 }
 
@@ -214,6 +220,8 @@ func (n *names) takeLocked(s *Segment, key string, v *Version) error {
 		}
 		n.deleted[id] = v != nil
 		n.relive()
+	case docSnapshot:
+		return n.takeSnapshot(rest, v)
 	case docSegment:
 		id, err := ParseID(rest)
 		if err != nil {
@@ -252,7 +260,7 @@ func (s *Segment) view() []shown {
 	byName := map[string][]candidate{}
 	for id, doc := range s.names.docs {
 		deleted := s.names.deleted[id]
-		if deleted && s.bucket(id).empty() {
+		if deleted && len(s.names.snapshots[id]) == 0 && s.bucket(id).empty() {
 			continue
 		}
 		byName[doc.name] = append(byName[doc.name], candidate{doc, deleted})
@@ -345,15 +353,20 @@ func (b *Bucket) info(name string) BucketInfo {
 
 // Info is what the bucket is, under the name it has now.
 func (b *Bucket) Info() BucketInfo {
+	name := b.doc.Load().name
 	for _, v := range b.s.view() {
 		if v.doc.id == b.id {
-			return b.info(v.name)
+			name = v.name
 		}
 	}
-	return b.info(b.doc.Load().name)
+	if b.frozen != "" {
+		name += "@" + b.frozen
+	}
+	return b.info(name)
 }
 
-// Bucket finds a bucket by the name it is listed under, or fails with ErrNoSuchBucket.
+// Bucket finds a bucket by the name it is listed under, or fails with ErrNoSuchBucket. The name of a bucket, "@" and that of a snapshot of it
+// is as [Bucket.At].
 func (s *Segment) Bucket(name string) (*Bucket, error) {
 	s.names.mu.RLock()
 	id, ok := s.names.live[name]
@@ -365,6 +378,13 @@ func (s *Segment) Bucket(name string) (*Bucket, error) {
 		if v.name == name {
 			return s.bucket(v.doc.id), nil
 		}
+	}
+	if bucket, snapshot, ok := strings.Cut(name, "@"); ok {
+		b, err := s.Bucket(bucket)
+		if err != nil {
+			return nil, err
+		}
+		return b.At(context.Background(), snapshot)
 	}
 	return nil, fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
 }
@@ -425,10 +445,14 @@ func (s *Segment) DeleteBucket(ctx context.Context, name string) error {
 func (b *Bucket) drop(ctx context.Context, name string) error {
 	b.gate.Lock()
 	defer b.gate.Unlock()
-	if b.gone() {
+	switch {
+	case b.frozen != "":
+		return fmt.Errorf("delete bucket %q: %w", name, ErrReadOnly)
+	case b.gone():
 		return fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
-	}
-	if !b.empty() {
+	case len(b.s.names.snapshotsOf(b.id)) > 0:
+		return fmt.Errorf("bucket %q has snapshots: %w", name, ErrBucketNotEmpty)
+	case !b.empty():
 		return fmt.Errorf("bucket %q: %w", name, ErrBucketNotEmpty)
 	}
 	if err := b.s.putDoc(ctx, docDeleted+b.id.String(), nil); err != nil {
@@ -456,6 +480,9 @@ func (s *Segment) introduce(ctx context.Context) error {
 
 // Configure changes the settings. Only the bucket's home does: elsewhere it is ErrNotHome.
 func (b *Bucket) Configure(ctx context.Context, change func(*Settings) error) error {
+	if b.frozen != "" {
+		return ErrReadOnly
+	}
 	if home := b.doc.Load().home; home != b.s.cfg.ID {
 		return fmt.Errorf("the home of bucket %q is %s: %w", b.Info().Name, b.s.SegmentName(home), ErrNotHome)
 	}

@@ -140,7 +140,7 @@ func (o *Object) reader(ctx context.Context) io.Reader {
 // Pieces are the ids of all chunks that the version's content consists of, its manifest's nodes too.
 func (o *Object) Pieces(ctx context.Context) iter.Seq2[dedup.Piece, error] { return o.r.Pieces(ctx) }
 
-// Payload are all versions of the bucket that are held, those of history and of conflicts too, in key order, newest first.
+// Payload is [Bucket.Payload] of a bucket, and then of each of its snapshots what neither the bucket nor an earlier one holds.
 func (s *Segment) Payload(ctx context.Context, id BucketID) iter.Seq2[Version, error] {
 	return func(yield func(Version, error) bool) {
 		b, err := s.BucketByID(id)
@@ -148,6 +148,22 @@ func (s *Segment) Payload(ctx context.Context, id BucketID) iter.Seq2[Version, e
 			yield(Version{}, err)
 			return
 		}
+		for v, err := range b.Payload(ctx) {
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+		for v, err := range b.payloadOfSnapshots(ctx) {
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Payload are all versions of the bucket that are held, those of history and of conflicts too, in key order, newest first.
+func (b *Bucket) Payload(ctx context.Context) iter.Seq2[Version, error] {
+	return func(yield func(Version, error) bool) {
 		for v, err := range b.eachVersion(ctx, "", nil) {
 			if err != nil {
 				yield(Version{}, err)
@@ -185,7 +201,7 @@ func (s *Segment) ServeFetch(ctx context.Context, r Reading, ids []chunk.ID, yie
 	if b == nil || !b.Linked() {
 		return fmt.Errorf("bucket %v: %w", r.Bucket, ErrRefused)
 	}
-	v, err := b.view(r.Key).version(ctx, r.Key, r.Version)
+	v, err := b.heldVersion(ctx, r.Key, r.Version)
 	if err != nil {
 		return err
 	}

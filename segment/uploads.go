@@ -47,6 +47,9 @@ func partKey(upload string, number int) string { return fmt.Sprintf("%s\x00%05d"
 
 // CreateUpload begins an upload of key.
 func (b *Bucket) CreateUpload(ctx context.Context, key string, a Attrs) (Upload, error) {
+	if b.frozen != "" {
+		return Upload{}, ErrReadOnly
+	}
 	if err := checkKey(key); err != nil {
 		return Upload{}, err
 	}
@@ -73,7 +76,7 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, a Attrs) (Upload,
 
 // Upload finds an upload, or fails with ErrNoSuchUpload.
 func (b *Bucket) Upload(ctx context.Context, key, id string) (Upload, error) {
-	if strings.Contains(key, "\x00") || strings.Contains(id, "\x00") { // it would be a part's name
+	if b.frozen != "" || strings.Contains(key, "\x00") || strings.Contains(id, "\x00") { // it would be a part's name
 		return Upload{}, fmt.Errorf("%q, upload %q: %w", key, id, ErrNoSuchUpload)
 	}
 	v, err := b.s.local.Stat(ctx, b.uploadPrefix(key)+id, VersionRef{})
@@ -209,6 +212,9 @@ type UploadsPage struct {
 // Uploads lists the uploads in progress.
 func (b *Bucket) Uploads(ctx context.Context, o UploadsOptions) (UploadsPage, error) {
 	var page UploadsPage
+	if b.frozen != "" {
+		return page, nil
+	}
 	bucket := b.id.String() + "/"
 	from := bucket + max(o.Prefix, o.KeyMarker)
 	switch {

@@ -168,6 +168,9 @@ func (b *Bucket) enter(ctx context.Context, key string) (leave func(), err error
 	if err := checkKey(key); err != nil && b.id != localBucket { // whose keys hold a bucket's id and a key
 		return nil, err
 	}
+	if b.frozen != "" {
+		return nil, ErrReadOnly
+	}
 	if err := b.s.admit(ctx); err != nil {
 		return nil, err
 	}
@@ -186,7 +189,7 @@ func (b *Bucket) enter(ctx context.Context, key string) (leave func(), err error
 // gone says whether the bucket was deleted, and nothing written elsewhere keeps it.
 func (b *Bucket) gone() bool {
 	b.s.names.mu.RLock()
-	deleted := b.s.names.deleted[b.id]
+	deleted := b.s.names.deleted[b.id] && len(b.s.names.snapshots[b.id]) == 0
 	b.s.names.mu.RUnlock()
 	return deleted && b.empty()
 }

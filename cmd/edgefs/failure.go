@@ -85,15 +85,17 @@ func refusalCode(c admin.Code) (code, hint string) {
 		return codeNotFound, "edgefs ls lists the buckets"
 	case admin.NoSuchVersion:
 		return codeNotFound, "edgefs ls --versions lists the versions"
+	case admin.NoSuchSnapshot:
+		return codeNotFound, "edgefs snapshot list lists the snapshots"
 	case admin.NoSuchLink:
 		return codeNotFound, "edgefs link list lists the links"
 	case admin.NoSuchKey, admin.NotFound:
 		return codeNotFound, ""
-	case admin.BucketExists:
+	case admin.BucketExists, admin.SnapshotExists:
 		return codeExists, ""
 	case admin.Precondition:
 		return codePrecondition, ""
-	case admin.BucketNotEmpty, admin.NotHome:
+	case admin.BucketNotEmpty, admin.NotHome, admin.ReadOnly:
 		return codeConflict, ""
 	case admin.Invalid, admin.BadRange:
 		return codeInvalid, ""

@@ -25,6 +25,7 @@ func parseSource(header string) (s source, err error) {
 		return s, invalidSource()
 	}
 	s.bucket, s.key, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	s.bucket = snapshotName(s.bucket)
 	if s.bucket == "" || s.key == "" {
 		return s, invalidSource()
 	}

@@ -134,6 +134,14 @@ func faultOf(err error) *fault {
 		return &fault{code: errNoSuchVersion, cause: err}
 	case errors.Is(err, segment.ErrNoSuchBucket):
 		return &fault{code: errNoSuchBucket, cause: err}
+	case errors.Is(err, segment.ErrNoSuchSnapshot):
+		f := errNoSuchBucket.say("The specified snapshot does not exist.")
+		f.cause = err
+		return f
+	case errors.Is(err, segment.ErrReadOnly):
+		f := errMethodNotAllowed.say("A snapshot cannot be changed.")
+		f.cause = err
+		return f
 	case errors.Is(err, segment.ErrNoSuchUpload):
 		return &fault{code: errNoSuchUpload, cause: err}
 	case errors.Is(err, segment.ErrPrecondition):

@@ -145,6 +145,7 @@ func expectEmpty(w http.ResponseWriter, r *http.Request) {
 
 func (c *call) serve() (err error) {
 	c.bucket, c.key = c.target(c.r)
+	c.bucket = snapshotName(c.bucket)
 	if c.query, err = parseQuery(c.r.URL.RawQuery); err != nil {
 		return err
 	}

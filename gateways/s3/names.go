@@ -27,6 +27,10 @@ func checkKey(key string) error {
 	return nil
 }
 
+// snapshotName is the name as the segment knows it, of a snapshot too: bucket@snapshot may be said as bucket__snapshot, for clients that
+// refuse the former before they ask. No bucket's own name has an underscore.
+func snapshotName(bucket string) string { return strings.Replace(bucket, "__", "@", 1) }
+
 // checkBucketName refuses names that a bucket cannot be made with.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 func checkBucketName(name string) error {

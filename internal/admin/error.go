@@ -13,6 +13,9 @@ const (
 	NoSuchKey      Code = "no_such_key"
 	NoSuchVersion  Code = "no_such_version"
 	NoSuchLink     Code = "no_such_link"
+	NoSuchSnapshot Code = "no_such_snapshot"
+	SnapshotExists Code = "snapshot_exists"
+	ReadOnly       Code = "read_only"
 	Precondition   Code = "precondition_failed"
 	NotHome        Code = "not_home"
 	Invalid        Code = "invalid"
@@ -28,9 +31,9 @@ const (
 // Status is the HTTP status of an answer with the code.
 func (c Code) Status() int {
 	switch c {
-	case NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchLink, NotFound:
+	case NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchLink, NoSuchSnapshot, NotFound:
 		return http.StatusNotFound
-	case BucketExists, BucketNotEmpty, NotHome:
+	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly:
 		return http.StatusConflict
 	case Precondition:
 		return http.StatusPreconditionFailed

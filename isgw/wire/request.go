@@ -34,7 +34,7 @@ func (m *Request) Append(b []byte) []byte {
 	case m.Survey:
 		return PutUint(b, requestFieldSurvey, 1)
 	case m.Sync != nil:
-		return putMessage(b, requestFieldSync, PutBytes(nil, 1, m.Sync.Bucket[:]))
+		return putMessage(b, requestFieldSync, m.Sync.append(nil))
 	case m.Fetch != nil:
 		return putMessage(b, requestFieldFetch, m.Fetch.append(nil))
 	}
@@ -64,11 +64,31 @@ func (m *Request) Parse(b []byte) error {
 	})
 }
 
-// Sync asks for one bucket's tree: an [Offer] answers, then [Want] and [Nodes] take turns until the asking side ends the stream.
-type Sync struct{ Bucket segment.BucketID }
+// Sync asks for one bucket's tree, or that of a snapshot of it: an [Offer] answers, then [Want] and [Nodes] take turns until the asking side
+// ends the stream. The offer of a snapshot has only a root.
+type Sync struct {
+	Bucket   segment.BucketID
+	Snapshot segment.SnapshotID // zero for the bucket as it is now
+}
+
+func (m *Sync) append(b []byte) []byte {
+	b = PutBytes(b, 1, m.Bucket[:])
+	if m.Snapshot != (segment.SnapshotID{}) {
+		b = PutBytes(b, 2, m.Snapshot[:])
+	}
+	return b
+}
 
 func (m *Sync) parse(b []byte) error {
-	return Fields(b, func(f Field) error { return takeBucket(&m.Bucket, f, 1) })
+	return Fields(b, func(f Field) error {
+		if f.Num == 2 {
+			if len(f.Bytes) != len(m.Snapshot) {
+				return ErrMalformed
+			}
+			m.Snapshot = segment.SnapshotID(f.Bytes)
+		}
+		return takeBucket(&m.Bucket, f, 1)
+	})
 }
 
 // takeBucket sets id when the field has that number.

@@ -35,6 +35,7 @@ func samples() map[string]wire.Message {
 		"subscribe": &wire.Request{Subscribe: &wire.Subscribe{From: segment.Cursor{Inc: 2, Pos: 77}}},
 		"survey":    &wire.Request{Survey: true},
 		"sync":      &wire.Request{Sync: &wire.Sync{Bucket: bucket}},
+		"snapshot":  &wire.Request{Sync: &wire.Sync{Bucket: bucket, Snapshot: segment.SnapshotID{1, 15: 2}}},
 		"fetch": &wire.Request{Fetch: &wire.Fetch{Bucket: bucket, Groups: []wire.Group{
 			{Key: "k", Version: version, IDs: []chunk.ID{{1}, {2}}},
 			{Key: "l", Version: version, Path: []chunk.ID{{3}}, IDs: []chunk.ID{{4}}},
@@ -99,7 +100,7 @@ func TestGoldenMessages(t *testing.T) {
 	const file = "testdata/messages.golden"
 	all := samples()
 	var out strings.Builder
-	for _, name := range strings.Fields("hello subscribe survey sync fetch mend heartbeat surveyed start batch end ack offer refused want nodes fetched join joined denied") {
+	for _, name := range strings.Fields("hello subscribe survey sync snapshot fetch mend heartbeat surveyed start batch end ack offer refused want nodes fetched join joined denied") {
 		fmt.Fprintf(&out, "%s %s\n", name, hex.EncodeToString(all[name].Append(nil)))
 	}
 	if *update {

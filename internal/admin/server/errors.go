@@ -20,6 +20,9 @@ func codes() []struct {
 		code admin.Code
 	}{
 		{segment.ErrNoSuchBucket, admin.NoSuchBucket},
+		{segment.ErrNoSuchSnapshot, admin.NoSuchSnapshot},
+		{segment.ErrSnapshotExists, admin.SnapshotExists},
+		{segment.ErrReadOnly, admin.ReadOnly},
 		{segment.ErrBucketExists, admin.BucketExists},
 		{segment.ErrBucketNotEmpty, admin.BucketNotEmpty},
 		{segment.ErrNoSuchVersion, admin.NoSuchVersion},

@@ -61,13 +61,20 @@ func New(c Config) *Server {
 		"GET /buckets/{bucket}/conflicts":  s.conflicts,
 		"POST /buckets/{bucket}/conflicts": s.resolve,
 		"GET /buckets/{bucket}/stat":       s.stat,
-		"GET /buckets/{bucket}/object":     s.get,
-		"PUT /buckets/{bucket}/object":     s.put,
-		"DELETE /buckets/{bucket}/object":  s.delete,
-		"GET /links":                       s.links,
-		"POST /links":                      s.join,
-		"POST /links/invitations":          s.invite,
-		"DELETE /links/{peer}":             s.removeLink,
+		"GET /buckets/{bucket}/snapshots":  s.snapshots,
+		"POST /buckets/{bucket}/snapshots": s.createSnapshot,
+		"GET /buckets/{bucket}/diff":       s.diff,
+		"POST /buckets/{bucket}/restore":   s.restore,
+
+		"DELETE /buckets/{bucket}/snapshots/{snapshot}": s.deleteSnapshot,
+
+		"GET /buckets/{bucket}/object":    s.get,
+		"PUT /buckets/{bucket}/object":    s.put,
+		"DELETE /buckets/{bucket}/object": s.delete,
+		"GET /links":                      s.links,
+		"POST /links":                     s.join,
+		"POST /links/invitations":         s.invite,
+		"DELETE /links/{peer}":            s.removeLink,
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
 		s.mux.Handle(method+" "+admin.Version1+path, s.wrap(h))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/edgefs/edgefs/chunk"
@@ -22,13 +23,9 @@ const (
 )
 
 func (s *Server) verify(w http.ResponseWriter, r *http.Request) error {
-	buckets := s.Segment.Buckets()
-	if name := param(r, "bucket"); name != "" {
-		b, err := s.Segment.Bucket(name)
-		if err != nil {
-			return err
-		}
-		buckets = []segment.BucketInfo{b.Info()}
+	buckets, err := s.toVerify(r.Context(), param(r, "bucket"))
+	if err != nil {
+		return err
 	}
 	ctx, stop := context.WithCancelCause(r.Context())
 	defer stop(nil)
@@ -42,9 +39,7 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	c := check{Server: s, w: w, lines: json.NewEncoder(w)}
 	for _, b := range buckets {
-		if bucket, err := s.Segment.BucketByID(b.ID); err == nil {
-			c.at.Total += bucket.Stats().Versions
-		}
+		c.at.Total += b.bucket.Stats().Versions
 	}
 	for _, b := range buckets {
 		if err := c.bucket(ctx, b); err != nil {
@@ -55,6 +50,46 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) error {
 	c.at.Done = true
 	c.tell()
 	return nil
+}
+
+// place is a bucket to check, or a snapshot; of that only what the bucket as it is now, unless nil, does not hold.
+type place struct{ bucket, now *segment.Bucket }
+
+// toVerify are the bucket or snapshot of that name, or all buckets, each with its snapshots.
+func (s *Server) toVerify(ctx context.Context, name string) ([]place, error) {
+	names := []string{name}
+	if name == "" {
+		names = nil
+		for _, b := range s.Segment.Buckets() {
+			names = append(names, b.Name)
+		}
+	}
+	var all []place
+	for _, name := range names {
+		b, err := s.Segment.Bucket(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, place{b, nil})
+		if strings.Contains(name, "@") {
+			continue
+		}
+		snapshots, err := b.Snapshots(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range snapshots {
+			if !i.Complete {
+				continue
+			}
+			at, err := b.At(ctx, i.Name)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, place{at, b})
+		}
+	}
+	return all, nil
 }
 
 // check is one run of verify.
@@ -73,11 +108,18 @@ func (c *check) tell() {
 	c.at.Fault, c.told = nil, time.Now()
 }
 
-func (c *check) bucket(ctx context.Context, b segment.BucketInfo) error {
+func (c *check) bucket(ctx context.Context, p place) error {
+	b := p.bucket.Info()
 	c.at.Bucket = b.Name
-	for v, err := range c.Segment.Payload(ctx, b.ID) {
+	for v, err := range p.bucket.Payload(ctx) {
 		if err != nil {
 			return err
+		}
+		if p.now != nil {
+			if w, err := p.now.Stat(ctx, v.Key, segment.VersionRef{ID: v.VersionID}); err == nil && w.VersionID == v.VersionID { // was read there
+				c.at.Total--
+				continue
+			}
 		}
 		if err := c.version(ctx, b, v); err != nil {
 			return err

@@ -1,0 +1,42 @@
+package s3
+
+import (
+	"testing"
+
+	"github.com/edgefs/edgefs/segment"
+)
+
+func TestSnapshotsAreReadOnlyBuckets(t *testing.T) {
+	s := newSite(t)
+	b := s.bucket("photos", segment.Versioned)
+	s.put("/photos/k", "first")
+	s.put("/photos/gone", "first")
+	if _, err := b.CreateSnapshot(t.Context(), "monday_1"); err != nil {
+		t.Fatal(err)
+	}
+	s.put("/photos/k", "second")
+	s.want(204, "", "DELETE", "/photos/gone", "")
+	for _, name := range []string{"/photos@monday_1", "/photos__monday_1", "/photos%40monday_1"} {
+		s.get(name+"/k", "first")
+		s.get(name+"/gone", "first")
+		wantKeys(t, s.want(200, "", "GET", name+"?list-type=2", ""), "gone", "k")
+		s.want(200, "", "HEAD", name, "")
+		if v := s.want(200, "", "GET", name+"?versions", "").texts(t, "Version>Key"); len(v) != 2 {
+			t.Errorf("versions %q", v)
+		}
+		s.want(405, "MethodNotAllowed", "PUT", name+"/k", "third")
+		s.want(405, "MethodNotAllowed", "DELETE", name+"/k", "")
+		s.want(405, "MethodNotAllowed", "POST", name+"/k?uploads", "")
+		s.want(405, "MethodNotAllowed", "DELETE", name, "")
+		s.want(405, "MethodNotAllowed", "PUT", name+"/copy", "", "X-Amz-Copy-Source", "/photos/k")
+		s.want(200, "", "PUT", "/photos/gone", "", "X-Amz-Copy-Source", name+"/gone")
+		s.get("/photos/gone", "first")
+		s.want(204, "", "DELETE", "/photos/gone", "")
+	}
+	s.want(404, "NoSuchBucket", "GET", "/photos@tuesday/k", "")
+	s.want(404, "NoSuchKey", "GET", "/photos@monday_1/nothing", "")
+	s.want(409, "BucketNotEmpty", "DELETE", "/photos", "")
+	if names := s.want(200, "", "GET", "/", "").texts(t, "Buckets>Bucket>Name"); len(names) != 1 {
+		t.Errorf("buckets %q", names)
+	}
+}

@@ -1,0 +1,139 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/segment"
+)
+
+func snapshotOf(i segment.SnapshotInfo) admin.Snapshot {
+	return admin.Snapshot{Name: i.Name, Created: i.Created, Segment: i.Segment, Root: i.Root.String(), Objects: i.Objects, Bytes: i.Bytes, Versions: i.Versions, Complete: i.Complete}
+}
+
+func (s *Server) snapshots(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.named(r)
+	if err != nil {
+		return err
+	}
+	found, err := b.Snapshots(r.Context())
+	if err != nil {
+		return err
+	}
+	all := []admin.Snapshot{}
+	for _, i := range found {
+		all = append(all, snapshotOf(i))
+	}
+	return ok(w, all)
+}
+
+func (s *Server) createSnapshot(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.named(r)
+	if err != nil {
+		return err
+	}
+	var n admin.NewSnapshot
+	if err := read(r, &n); err != nil {
+		return err
+	}
+	i, err := b.CreateSnapshot(r.Context(), n.Name)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusCreated, snapshotOf(i))
+	return nil
+}
+
+func (s *Server) deleteSnapshot(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.named(r)
+	if err == nil {
+		err = b.DeleteSnapshot(r.Context(), r.PathValue("snapshot"))
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// diff writes a line for each key that differs, and one at the end.
+func (s *Server) diff(w http.ResponseWriter, r *http.Request) error {
+	from, err := s.named(r)
+	if err != nil {
+		return err
+	}
+	to, err := s.Segment.Bucket(param(r, "to"))
+	if err != nil {
+		return err
+	}
+	begun := false
+	lines := json.NewEncoder(w)
+	end := admin.DiffEvent{Done: true}
+	for d, err := range segment.Diff(r.Context(), from, to, param(r, "prefix")) {
+		if err != nil && !begun {
+			return err
+		}
+		if err != nil {
+			end.Error = refusal(err)
+			break
+		}
+		if !begun {
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			begun = true
+		}
+		line := admin.Difference{Key: d.Key}
+		if d.From != nil {
+			o := s.objectOf(*d.From)
+			line.From = &o
+		}
+		if d.To != nil {
+			o := s.objectOf(*d.To)
+			line.To = &o
+		}
+		if err := lines.Encode(admin.DiffEvent{Difference: &line}); err != nil {
+			return nil // the client is gone
+		}
+	}
+	_ = lines.Encode(end)
+	return nil
+}
+
+// restoreTell is how often a restore says where it stands.
+const restoreTell = 200 * time.Millisecond
+
+func (s *Server) restore(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.named(r)
+	if err != nil {
+		return err
+	}
+	var q admin.Restore
+	if err := read(r, &q); err != nil {
+		return err
+	}
+	from, err := s.Segment.Bucket(q.From)
+	if err != nil {
+		return err
+	}
+	if from.ID() != b.ID() {
+		return invalid("%s is no snapshot of %s", q.From, r.PathValue("bucket"))
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	lines, told := json.NewEncoder(w), time.Now()
+	var at admin.RestoreEvent
+	done, err := b.Restore(r.Context(), from, q.Prefix, func(d segment.Difference, so segment.Restored) {
+		at = admin.RestoreEvent{Key: d.Key, Put: so.Put, Deleted: so.Deleted, Skipped: so.Skipped}
+		if time.Since(told) > restoreTell {
+			_ = lines.Encode(at)
+			_ = http.NewResponseController(w).Flush()
+			told = time.Now()
+		}
+	})
+	at = admin.RestoreEvent{Put: done.Put, Deleted: done.Deleted, Skipped: done.Skipped, Done: true}
+	if err != nil {
+		at.Error = refusal(err)
+	}
+	_ = lines.Encode(at)
+	return nil
+}

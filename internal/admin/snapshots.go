@@ -1,0 +1,129 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Snapshot is a bucket as it was at a moment. It is read as the bucket BUCKET@NAME.
+type Snapshot struct {
+	Name     string    `json:"name"`
+	Created  time.Time `json:"created"`
+	Segment  string    `json:"segment"` // that made it
+	Root     string    `json:"root"`
+	Objects  int64     `json:"objects"`
+	Bytes    int64     `json:"bytes"`
+	Versions int64     `json:"versions"`
+	Complete bool      `json:"complete"` // its metadata is here; else it is on its way
+}
+
+// NewSnapshot is what a snapshot is made of.
+type NewSnapshot struct {
+	Name string `json:"name"`
+}
+
+// Difference is a key whose content or attributes are not the same in two states of a bucket. From or To is nil where it is not listed.
+type Difference struct {
+	Key  string  `json:"key"`
+	From *Object `json:"from,omitempty"`
+	To   *Object `json:"to,omitempty"`
+}
+
+// DiffEvent is a line of a difference that is told: Difference, or at the end Done, with what broke it off if anything did.
+type DiffEvent struct {
+	*Difference
+	Done  bool   `json:"done,omitempty"`
+	Error *Error `json:"error,omitempty"`
+}
+
+// Restore says what to go back to.
+type Restore struct {
+	From   string `json:"from"`             // a snapshot of the bucket, as BUCKET@NAME
+	Prefix string `json:"prefix,omitempty"` // only the keys below it
+}
+
+// RestoreEvent is where a restore stands; the last one has Done.
+type RestoreEvent struct {
+	Key     string `json:"key,omitempty"` // done last
+	Put     int64  `json:"put"`           // keys that were put back
+	Deleted int64  `json:"deleted"`       // keys that the snapshot does not have
+	Skipped int64  `json:"skipped"`       // keys that were written meanwhile, and left alone
+	Done    bool   `json:"done,omitempty"`
+	Error   *Error `json:"error,omitempty"` // what broke it off
+}
+
+// Snapshots are those of a bucket, oldest first.
+func (c *Client) Snapshots(ctx context.Context, bucket string) (s []Snapshot, err error) {
+	return s, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/snapshots")}, nil, &s)
+}
+
+// CreateSnapshot keeps a bucket as it is.
+func (c *Client) CreateSnapshot(ctx context.Context, bucket, name string) (s Snapshot, err error) {
+	return s, c.call(ctx, request{method: http.MethodPost, path: bucketPath(bucket, "/snapshots"), patient: true}, NewSnapshot{name}, &s)
+}
+
+// DeleteSnapshot forgets one, at all segments.
+func (c *Client) DeleteSnapshot(ctx context.Context, bucket, name string) error {
+	return c.call(ctx, request{method: http.MethodDelete, path: bucketPath(bucket, "/snapshots/"+url.PathEscape(name))}, nil, nil)
+}
+
+// Diff hands each key that differs between two states of a bucket, BUCKET or BUCKET@NAME, to each, in order. An error of each ends it.
+func (c *Client) Diff(ctx context.Context, from, to, prefix string, each func(Difference) error) error {
+	return c.lines(ctx, request{method: http.MethodGet, path: bucketPath(from, "/diff"), query: map[string]string{"to": to, "prefix": prefix}, patient: true}, nil,
+		func(line *json.Decoder) (bool, error) {
+			var e DiffEvent
+			if err := line.Decode(&e); err != nil {
+				return false, fmt.Errorf("the difference was broken off: %w", err)
+			}
+			if e.Error != nil {
+				return true, e.Error
+			}
+			if e.Done {
+				return true, nil
+			}
+			return false, each(*e.Difference)
+		})
+}
+
+// Restore makes a bucket what a snapshot of it holds, and tells from time to time where it stands.
+func (c *Client) Restore(ctx context.Context, bucket string, r Restore, at func(RestoreEvent)) (e RestoreEvent, err error) {
+	return e, c.lines(ctx, request{method: http.MethodPost, path: bucketPath(bucket, "/restore"), patient: true}, r, func(line *json.Decoder) (bool, error) {
+		e = RestoreEvent{}
+		if err := line.Decode(&e); err != nil {
+			return false, fmt.Errorf("the restore was broken off: %w", err)
+		}
+		if e.Error != nil {
+			return true, e.Error
+		}
+		at(e)
+		return e.Done, nil
+	})
+}
+
+// lines does a call whose answer is documents, one after the other, until take says that it has the last one.
+func (c *Client) lines(ctx context.Context, r request, in any, take func(*json.Decoder) (last bool, err error)) error {
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		r.body, r.size = bytes.NewReader(text), int64(len(text))
+		r.header = map[string]string{"Content-Type": "application/json"}
+	}
+	res, err := c.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	lines := json.NewDecoder(res.Body)
+	for {
+		if last, err := take(lines); last || err != nil {
+			return err
+		}
+	}
+}
