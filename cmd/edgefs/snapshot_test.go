@@ -1,0 +1,71 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestSnapshots(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "hawaii")
+	serve(t, dir)
+	t.Setenv("EDGEFS_ENDPOINT", dir)
+	good(t, "bucket", "create", "photos")
+	put := func(key, body string) {
+		t.Helper()
+		goodWith(t, body, "put", "-", "photos/"+key)
+	}
+	for _, k := range []string{"a/1", "a/2", "b"} {
+		put(k, "first")
+	}
+	if out := good(t, "snapshot", "list"); out != "no snapshots\n" {
+		t.Errorf("%q", out)
+	}
+	if out := good(t, "snapshot", "create", "photos@monday"); out != "created photos@monday: 3 objects, 15 B\n" {
+		t.Errorf("%q", out)
+	}
+	bad(t, 1, "snapshot exists", "snapshot", "create", "photos@monday")
+	bad(t, 1, "invalid name", "snapshot", "create", "photos@-")
+	bad(t, 2, "want BUCKET@NAME", "snapshot", "create", "photos")
+	bad(t, 3, "no such bucket", "snapshot", "create", "none@monday")
+	put("a/1", "second")
+	good(t, "rm", "photos/a/2")
+	put("new", "new")
+
+	if out := good(t, "diff", "photos@monday", "photos"); out != "~ a/1\n- a/2\n+ new\n" {
+		t.Errorf("%q", out)
+	}
+	if out := good(t, "diff", "photos", "photos@monday", "--prefix", "a/"); out != "~ a/1\n+ a/2\n" {
+		t.Errorf("%q", out)
+	}
+	if d := jsonOf[struct{ Differences []struct{ Key string } }](t, "diff", "photos@monday", "photos"); len(d.Differences) != 3 || d.Differences[2].Key != "new" {
+		t.Errorf("%+v", d)
+	}
+	bad(t, 3, "no such snapshot", "diff", "photos@tuesday", "photos")
+	if out := good(t, "cat", "photos@monday/a/2"); out != "first" {
+		t.Errorf("%q", out)
+	}
+	bad(t, 1, "a snapshot cannot be changed", "rm", "photos@monday/a/1")
+
+	bad(t, 2, "say --yes", "restore", "photos@monday")
+	if out := good(t, "restore", "photos@monday/a/", "--yes"); out != "2 keys put back, 0 deleted\n" {
+		t.Errorf("%q", out)
+	}
+	if r := jsonOf[struct{ Put, Deleted, Skipped int }](t, "restore", "photos@monday", "--yes"); r.Put != 0 || r.Deleted != 1 || r.Skipped != 0 {
+		t.Errorf("%+v", r)
+	}
+	if out := good(t, "diff", "photos@monday", "photos"); out != "" {
+		t.Errorf("after going back: %q", out)
+	}
+	if all := jsonOf[[]struct{ Bucket, Name string }](t, "snapshot", "list"); len(all) != 1 || all[0].Bucket != "photos" || all[0].Name != "monday" {
+		t.Errorf("%+v", all)
+	}
+	if out := good(t, "snapshot", "list", "photos"); !strings.Contains(out, "photos@monday") {
+		t.Errorf("%q", out)
+	}
+	good(t, "verify", "photos@monday")
+	bad(t, 1, "has snapshots", "bucket", "delete", "photos", "--yes")
+	bad(t, 2, "say --yes", "snapshot", "delete", "photos@monday")
+	good(t, "snapshot", "delete", "photos@monday", "--yes")
+	bad(t, 3, "no such snapshot", "snapshot", "delete", "photos@monday", "--yes")
+}
