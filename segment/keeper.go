@@ -14,6 +14,7 @@ type keeper struct {
 	mu       sync.Mutex
 	pressure int64 // memory of overlays and tails, about
 	since    int64 // log bytes since the last state
+	writes   int64 // writes since the last state
 	total    int64 // log bytes since the start
 	marks    []logMark
 	need     []stateNeed   // of each kept state, the older first
@@ -41,6 +42,7 @@ func (k *keeper) grown(e *entry, n int64, pos uint64) {
 	for i := range e.writes {
 		k.pressure += int64(len(e.writes[i].raw)) + recordCost
 	}
+	k.writes += int64(len(e.writes))
 	k.since += n
 	k.total += n
 	if len(k.marks) == 0 || k.total-k.marks[len(k.marks)-1].bytes > markEvery {
@@ -74,7 +76,7 @@ func (k *keeper) cutPoint(st *state, keep int64) uint64 {
 func (s *Segment) nudge() {
 	k := &s.keeper
 	k.mu.Lock()
-	due := k.pressure > s.cfg.OverlayBytes/2 || k.since > s.cfg.CheckpointAt
+	due := k.pressure > s.cfg.OverlayBytes/2 || s.stateDue()
 	k.mu.Unlock()
 	if due || s.cfg.Chunks.Held() > s.cfg.StageBytes/2 {
 		select {
@@ -82,6 +84,11 @@ func (s *Segment) nudge() {
 		default:
 		}
 	}
+}
+
+// stateDue says whether a start would have to go through more of the log than it should. The caller holds the keeper's mu.
+func (s *Segment) stateDue() bool {
+	return s.keeper.since > s.cfg.CheckpointAt || s.keeper.writes > s.cfg.StartWrites
 }
 
 // admit makes a writer wait while the memory of unfolded records, or of payload that only the log has, is at its limit.
@@ -155,7 +162,7 @@ func (s *Segment) keep(ctx context.Context) error {
 	}
 	k := &s.keeper
 	k.mu.Lock()
-	checkpoint, fold := k.since > s.cfg.CheckpointAt, k.pressure > s.cfg.OverlayBytes/2
+	checkpoint, fold := s.stateDue(), k.pressure > s.cfg.OverlayBytes/2
 	k.mu.Unlock()
 	if !checkpoint && !fold {
 		return nil
@@ -164,6 +171,7 @@ func (s *Segment) keep(ctx context.Context) error {
 	s.relieved(err)
 	if checkpoint { // also when a bucket could not be folded: its records stay in the log
 		err = errors.Join(err, s.checkpoint(ctx))
+		s.relieved(err) // of payload, which it has settled: nothing else may be due that would wake who waits
 	}
 	return err
 }
@@ -200,7 +208,7 @@ func (s *Segment) checkpoint(ctx context.Context) error {
 		return err
 	}
 	s.keeper.mu.Lock()
-	s.keeper.since = 0
+	s.keeper.since, s.keeper.writes = 0, 0
 	s.keeper.mu.Unlock()
 	if cut := s.keeper.cutPoint(st, s.cfg.LogKeep); cut > s.log.First() {
 		return s.log.Cut(cut)

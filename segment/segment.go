@@ -52,6 +52,7 @@ type Config struct {
 	OverlayBytes int64 // memory of records not folded, of all buckets, default 64 MiB; a fold begins at half of it
 	StageBytes   int64 // payload kept in memory while only the log has it, default 16 MiB
 	CheckpointAt int64 // log bytes after which the state is written and the log cut, default 128 MiB
+	StartWrites  int64 // writes after which the same is done: about what a start applies at the most, default 16384
 	BufferBytes  int64 // memory lent to all uploads and downloads beyond the least each needs, default 96 MiB
 }
 
@@ -82,7 +83,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		v *int64
 		n int64
-	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 64 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.BufferBytes, 96 << 20}} {
+	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 64 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.StartWrites, 16 << 10}, {&c.BufferBytes, 96 << 20}} {
 		if *d.v == 0 {
 			*d.v = d.n
 		}
@@ -191,7 +192,8 @@ func (s *Segment) recover(ctx context.Context) error {
 	return nil
 }
 
-// replay applies one log record at start. Records before the state's position were applied to all but the buckets' trees.
+// replay applies one log record at start. Records before the state's position were applied to all but the buckets' trees, and their payload
+// was in packs before the state was written.
 func (s *Segment) replay(ctx context.Context, statePos uint64, r journal.Record) error {
 	e, err := parseEntry(r.Data)
 	if err != nil {
@@ -200,6 +202,9 @@ func (s *Segment) replay(ctx context.Context, statePos uint64, r journal.Record)
 	s.keeper.grown(e, int64(len(r.Data)), r.Pos)
 	if r.Pos <= statePos {
 		e.cursors, e.life = nil, 0
+		for i := range e.writes {
+			e.writes[i].payload = nil
+		}
 	}
 	if err := s.applyEntry(ctx, r.Pos, e); err != nil {
 		return fmt.Errorf("log position %d: %w", r.Pos, err)
