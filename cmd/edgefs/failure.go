@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
+	"strings"
 
 	"github.com/edgefs/edgefs/internal/admin"
 )
@@ -64,8 +66,7 @@ func explain(err error) failure {
 	case errors.Is(err, context.Canceled):
 		f.Code, f.Message = codeInterrupted, "interrupted"
 	case errors.As(err, &refused):
-		f.Code, f.Hint = refusalCode(refused.Code)
-		f.Reason = string(refused.Code)
+		f.Code, f.Reason, f.Hint = refusalCode(refused.Code), string(refused.Code), refusalHint(refused.Code)
 	case errors.Is(err, fs.ErrPermission):
 		f.Code = codeDenied
 	case errors.As(err, &unreachable):
@@ -78,37 +79,53 @@ func explain(err error) failure {
 	return f
 }
 
-// refusalCode is the code, and a hint, for what a segment refuses.
-func refusalCode(c admin.Code) (code, hint string) {
+// refusalCode is the code for what a segment refuses. It follows the status that each of the API's codes has, so that a new one is not
+// told as a fault of the segment.
+func refusalCode(c admin.Code) string {
+	if c == admin.Corrupt {
+		return codeCorrupt
+	}
+	switch c.Status() {
+	case http.StatusNotFound:
+		return codeNotFound
+	case http.StatusConflict:
+		if strings.HasSuffix(string(c), "_exists") {
+			return codeExists
+		}
+		return codeConflict
+	case http.StatusPreconditionFailed:
+		return codePrecondition
+	case http.StatusBadRequest, http.StatusRequestedRangeNotSatisfiable:
+		return codeInvalid
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return codeDenied
+	case http.StatusInsufficientStorage:
+		return codeFull
+	case http.StatusServiceUnavailable:
+		return codeUnavailable
+	}
+	return codeInternal
+}
+
+// refusalHint is what may be done about a refusal, if there is anything to say.
+func refusalHint(c admin.Code) string {
 	switch c {
 	case admin.NoSuchBucket:
-		return codeNotFound, "edgefs ls lists the buckets"
+		return "edgefs ls lists the buckets"
 	case admin.NoSuchVersion:
-		return codeNotFound, "edgefs ls --versions lists the versions"
+		return "edgefs ls --versions lists the versions"
 	case admin.NoSuchSnapshot:
-		return codeNotFound, "edgefs snapshot list lists the snapshots"
+		return "edgefs snapshot list lists the snapshots"
 	case admin.NoSuchLink:
-		return codeNotFound, "edgefs link list lists the links"
-	case admin.NoSuchKey, admin.NotFound:
-		return codeNotFound, ""
-	case admin.BucketExists, admin.SnapshotExists:
-		return codeExists, ""
-	case admin.Precondition:
-		return codePrecondition, ""
-	case admin.BucketNotEmpty, admin.NotHome, admin.ReadOnly:
-		return codeConflict, ""
-	case admin.Invalid, admin.BadRange:
-		return codeInvalid, ""
-	case admin.Unauthorized:
-		return codeDenied, ""
+		return "edgefs link list lists the links"
 	case admin.Full:
-		return codeFull, "free space on the file system of the segment's device"
-	case admin.Corrupt:
-		return codeCorrupt, ""
+		return "free space on the file system of the segment's device"
 	case admin.Unavailable:
-		return codeUnavailable, "try again; edgefs link status tells of the segments that may hold it"
+		return "try again; edgefs link status tells of the segments that may hold it"
+	case admin.Internal:
+		return "the segment's log says more"
 	}
-	return codeInternal, "the segment's log says more"
+	return ""
 }
 
 // exit is the status for a failure.

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -86,4 +88,16 @@ func TestMoreThanWasToldIsReadOn(t *testing.T) {
 			t.Errorf("total %d: %q", total, got)
 		}
 	}
+}
+
+// Who sends a request may count on after its answer.
+func TestCountingAndShowingGoOnAtOnce(t *testing.T) {
+	bar := (&app{errs: io.Discard}).progress("x", -1)
+	var counting sync.WaitGroup
+	counting.Go(func() { _, _ = io.Copy(io.Discard, bar.reader(io.LimitReader(rand.Reader, 1<<20))) })
+	for range 1000 {
+		bar.clear()
+	}
+	counting.Wait()
+	bar.done()
 }

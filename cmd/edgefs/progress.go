@@ -8,14 +8,17 @@ import (
 )
 
 // progress shows on a terminal, and nowhere else, how far something long has come. What it shows is gone when it is done.
-type progress struct{ bar *progressbar.ProgressBar }
+type progress struct {
+	bar *progressbar.ProgressBar
+	out io.Writer // where it is shown
+}
 
 // progress begins to show; total is in bytes, -1 when nobody knows.
 func (a *app) progress(what string, total int64) progress {
 	if a.json || !isTerminal(a.errs) {
-		return progress{progressbar.DefaultBytesSilent(total)}
+		return progress{progressbar.DefaultBytesSilent(total), io.Discard}
 	}
-	return progress{progressbar.NewOptions64(total,
+	bar := progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(a.errs),
 		progressbar.OptionSetDescription(printable(what)),
 		progressbar.OptionShowBytes(true),
@@ -26,7 +29,8 @@ func (a *app) progress(what string, total int64) progress {
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSpinnerType(14),
 		progressbar.OptionUseANSICodes(true),
-	)}
+	)
+	return progress{bar, a.errs}
 }
 
 // reader counts what is read from r.
@@ -50,8 +54,9 @@ func (p progress) at(n int64) { _ = p.bar.Set64(n) }
 // describe changes what is said beside the bar.
 func (p progress) describe(what string) { p.bar.Describe(printable(what)) }
 
-// clear takes it off the screen for the moment, so that a line can be written.
-func (p progress) clear() { _ = p.bar.Clear() }
+// clear takes it off the screen for the moment, so that a line can be written. The bar's own Clear may not be called while who sends a
+// request still counts.
+func (p progress) clear() { _, _ = io.WriteString(p.out, "\r\x1b[K") }
 
 // done takes it off the screen.
 func (p progress) done() { _ = p.bar.Finish() }

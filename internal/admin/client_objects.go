@@ -45,15 +45,16 @@ func (c *Client) Put(ctx context.Context, bucket string, p PutRequest, content i
 	if p.Resolve {
 		query["resolve"] = "true"
 	}
-	res, err := c.do(ctx, request{
+	r := request{
 		method: http.MethodPut, path: bucketPath(bucket, "/object"), query: query,
 		header: header, body: content, size: p.Size,
-	})
+	}
+	res, err := c.do(ctx, r)
 	if err != nil {
 		return o, err
 	}
 	defer res.Body.Close()
-	return o, json.NewDecoder(res.Body).Decode(&o)
+	return o, c.decode(res.Body, r, &o)
 }
 
 // GetRequest names content to read.
