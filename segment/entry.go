@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/edgefs/edgefs/chunk"
@@ -68,7 +69,20 @@ type mergeItem struct {
 type cursorItem struct {
 	peer ID
 	Cursor
-	debts []Debt // buckets of which what lies before the cursor need not be applied; replaced, never changed
+	debts []Debt     // buckets of which what lies before the cursor need not be applied; in an entry, those that are new
+	paid  []BucketID // in an entry: those that are no more
+}
+
+// after is c when the step of an entry was taken.
+func (c cursorItem) after(step cursorItem) cursorItem {
+	if len(step.debts) == 0 && len(step.paid) == 0 {
+		step.debts = c.debts
+		return step
+	}
+	step.debts = append(slices.Clone(c.debts), step.debts...)
+	step.debts = slices.DeleteFunc(step.debts, func(d Debt) bool { return slices.Contains(step.paid, d.Bucket) })
+	step.paid = nil
+	return step
 }
 
 const (
@@ -148,6 +162,9 @@ func (c cursorItem) appendTo(b []byte) []byte {
 		b = putPart(b, 4, func(b []byte) []byte {
 			return putFixed(putMessage(b, 1, d.Bucket[:]), 2, uint64(d.Since.UnixNano()))
 		})
+	}
+	for _, id := range c.paid {
+		b = putMessage(b, 5, id[:])
 	}
 	return b
 }
@@ -249,6 +266,10 @@ func parseCursor(b []byte) (c cursorItem, err error) {
 		case 4:
 			d, err := parseDebt(f.b)
 			c.debts = append(c.debts, d)
+			return err
+		case 5:
+			id, err := bucketIDOf(f.b)
+			c.paid = append(c.paid, id)
 			return err
 		default: // what a later build owes cannot be forgotten
 			return fmt.Errorf("cursor field %d: %w", f.num, ErrForeign)

@@ -64,7 +64,7 @@ func sampleEntry(t testing.TB) *entry {
 		writes:  []write{{bucket: BucketID{1, 2}, record: sampleRecord(t), payload: [][]byte{[]byte("payload")}}},
 		folds:   []foldItem{f},
 		merges:  []mergeItem{{f, Vector{sampleOrigin: 5}, 77, 88}},
-		cursors: []cursorItem{{peer: 77, Cursor: Cursor{2, 1000}, debts: []Debt{{BucketID{9}, time.Unix(1795000000, 5).UTC()}}}},
+		cursors: []cursorItem{{peer: 77, Cursor: Cursor{2, 1000}, debts: []Debt{{BucketID{9}, time.Unix(1795000000, 5).UTC()}}, paid: []BucketID{{8}}}},
 		life:    6,
 	}
 }
@@ -86,7 +86,7 @@ func formats(t testing.TB) map[string]struct {
 	rt := root{chunk.ID{1}, chunk.ID{2}, Vector{sampleOrigin: 5, Origin{9, 1}: 1}, *r.settings}
 	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4}}
 	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
-	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: e.cursors, buckets: []bucketState{{e.folds[0], d, true}}}
+	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: []cursorItem{cursorItem{}.after(e.cursors[0])}, buckets: []bucketState{{e.folds[0], d, true}}}
 	return map[string]format{
 		"version": {v.appendTo(nil, false), func(b []byte) ([]byte, error) {
 			v, err := parseVersion(b)

@@ -63,8 +63,7 @@ func (s *Segment) SetCursor(_ context.Context, peer ID, c Cursor) error {
 	if have.Inc != c.Inc { // a life that may have lost what was passed over
 		clear(in.passed)
 	}
-	have.Cursor = c
-	return s.commit(&entry{cursors: []cursorItem{have}})
+	return s.commit(&entry{cursors: []cursorItem{{peer: peer, Cursor: c}}})
 }
 
 // Debts are the buckets that the feed from a peer passes over, the one of longest standing first.
@@ -87,7 +86,7 @@ func (s *Segment) PassOver(_ context.Context, peer ID, id BucketID) error {
 	case id == localBucket, len(c.debts) >= maxDebts:
 		return fmt.Errorf("pass over bucket %v: %w", id, ErrRefused)
 	}
-	c.debts = append(slices.Clone(c.debts), Debt{id, s.cfg.Clock().Round(0).UTC()})
+	c.debts = []Debt{{id, s.cfg.Clock().Round(0).UTC()}}
 	return s.commit(&entry{cursors: []cursorItem{c}})
 }
 
@@ -100,7 +99,7 @@ func (s *Segment) settle(peer ID, id BucketID) error {
 	if !c.owes(id) || !s.bucket(id).Seen().Covers(in.passed[id]) {
 		return nil
 	}
-	c.debts = slices.DeleteFunc(slices.Clone(c.debts), func(d Debt) bool { return d.Bucket == id })
+	c.debts, c.paid = nil, []BucketID{id}
 	if err := s.commit(&entry{cursors: []cursorItem{c}}); err != nil {
 		return err
 	}
@@ -163,7 +162,7 @@ func (r *receipt) begin() { r.e, r.seen = &entry{}, map[BucketID]Vector{} }
 
 func (r *receipt) commit(to Cursor) error {
 	r.at.Cursor = to
-	r.e.cursors = []cursorItem{r.at}
+	r.e.cursors = []cursorItem{{peer: r.at.peer, Cursor: to}}
 	err := r.s.commit(r.e)
 	r.begin()
 	return err

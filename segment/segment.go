@@ -355,7 +355,7 @@ func (s *Segment) applyEntry(ctx context.Context, pos uint64, e *entry) error {
 	}
 	s.mu.Lock()
 	for _, c := range e.cursors {
-		s.cursors[c.peer] = c
+		s.cursors[c.peer] = s.cursors[c.peer].after(c)
 	}
 	s.pos = max(s.pos, pos)
 	close(s.applied)
