@@ -12,15 +12,17 @@ type keeper struct {
 	due chan struct{}
 
 	mu       sync.Mutex
-	pressure int64 // memory of overlays and tails, about
-	since    int64 // log bytes since the last state
-	writes   int64 // writes since the last state
-	total    int64 // log bytes since the start
+	pressure int64  // memory of overlays and tails, about
+	since    growth // since the last state
+	total    int64  // log bytes since the start
 	marks    []logMark
 	need     []stateNeed   // of each kept state, the older first
 	room     chan struct{} // closed when pressure falls
 	trouble  error         // why the last fold failed
 }
+
+// growth is what the log grew by.
+type growth struct{ bytes, writes int64 }
 
 const markEvery = 256 << 10
 
@@ -42,8 +44,8 @@ func (k *keeper) grown(e *entry, n int64, pos uint64) {
 	for i := range e.writes {
 		k.pressure += int64(len(e.writes[i].raw)) + recordCost
 	}
-	k.writes += int64(len(e.writes))
-	k.since += n
+	k.since.writes += int64(len(e.writes))
+	k.since.bytes += n
 	k.total += n
 	if len(k.marks) == 0 || k.total-k.marks[len(k.marks)-1].bytes > markEvery {
 		k.marks = append(k.marks, logMark{pos, k.total})
@@ -88,7 +90,7 @@ func (s *Segment) nudge() {
 
 // stateDue says whether a start would have to go through more of the log than it should. The caller holds the keeper's mu.
 func (s *Segment) stateDue() bool {
-	return s.keeper.since > s.cfg.CheckpointAt || s.keeper.writes > s.cfg.StartWrites
+	return s.keeper.since.bytes > s.cfg.CheckpointAt || s.keeper.since.writes > s.cfg.StartWrites
 }
 
 // admit makes a writer wait while the memory of unfolded records, or of payload that only the log has, is at its limit.
@@ -162,7 +164,7 @@ func (s *Segment) keep(ctx context.Context) error {
 	}
 	k := &s.keeper
 	k.mu.Lock()
-	checkpoint, fold := s.stateDue(), k.pressure > s.cfg.OverlayBytes/2
+	checkpoint, fold, since := s.stateDue(), k.pressure > s.cfg.OverlayBytes/2, k.since
 	k.mu.Unlock()
 	if !checkpoint && !fold {
 		return nil
@@ -170,7 +172,7 @@ func (s *Segment) keep(ctx context.Context) error {
 	err := s.foldWorth(ctx, checkpoint)
 	s.relieved(err)
 	if checkpoint { // also when a bucket could not be folded: its records stay in the log
-		err = errors.Join(err, s.checkpoint(ctx))
+		err = errors.Join(err, s.checkpointOf(ctx, since))
 		s.relieved(err) // of payload, which it has settled: nothing else may be due that would wake who waits
 	}
 	return err
@@ -200,6 +202,14 @@ func (s *Segment) foldWorth(ctx context.Context, all bool) error {
 // checkpoint writes the state and cuts the log before what the states that are kept, and links, still need. Payload that only the log
 // held is in packs by then.
 func (s *Segment) checkpoint(ctx context.Context) error {
+	s.keeper.mu.Lock()
+	since := s.keeper.since
+	s.keeper.mu.Unlock()
+	return s.checkpointOf(ctx, since)
+}
+
+// checkpointOf is checkpoint, behind folds before which the log had grown by done since the last state: a start applies what came after.
+func (s *Segment) checkpointOf(ctx context.Context, done growth) error {
 	st := s.capture()
 	if err := s.cfg.Chunks.Settle(ctx); err != nil {
 		return err
@@ -208,7 +218,8 @@ func (s *Segment) checkpoint(ctx context.Context) error {
 		return err
 	}
 	s.keeper.mu.Lock()
-	s.keeper.since, s.keeper.writes = 0, 0
+	s.keeper.since.bytes -= done.bytes
+	s.keeper.since.writes -= done.writes
 	s.keeper.mu.Unlock()
 	if cut := s.keeper.cutPoint(st, s.cfg.LogKeep); cut > s.log.First() {
 		return s.log.Cut(cut)
