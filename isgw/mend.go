@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/isgw/wire"
@@ -63,4 +64,30 @@ func (s *session) serveNode(ctx context.Context, o *fetchOut, bucket segment.Buc
 		return 0, lost
 	}
 	return s.served(ctx, group, err)
+}
+
+// heal syncs buckets of whose trees something was lost here and not mended: the peer's state makes up for it. Each is tried at once, and then
+// ever less often: what heals it may be something else, or nothing.
+func (s *session) heal(ctx context.Context) error {
+	type attempt struct {
+		next  time.Time
+		pause time.Duration
+	}
+	last := map[segment.BucketID]attempt{}
+	for ctx.Err() == nil {
+		for _, id := range s.k.l.seg.Ailing() {
+			a := last[id]
+			if time.Now().Before(a.next) {
+				continue
+			}
+			if err := s.sync(ctx, id); err != nil && ctx.Err() == nil {
+				s.k.l.log.Warn("a damaged bucket is not healed by this peer, trying again", "peer", s.conn.Peer().Name, "bucket", id, "error", err)
+			}
+			a.pause = min(max(2*a.pause, repayLook), repayMax)
+			a.next = time.Now().Add(a.pause)
+			last[id] = a
+		}
+		wait(ctx, repayLook)
+	}
+	return nil
 }

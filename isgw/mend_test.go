@@ -3,6 +3,7 @@ package isgw_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +52,15 @@ func (s *site) trees(bucket string) (all []treeChunk) {
 		queue = append(queue, children...)
 	}
 	return all
+}
+
+// lastBelow is the last leaf, or value, of the tree whose root is all[i]: 1 for the heads, 2 for the history.
+func lastBelow(all []treeChunk, i int) treeChunk {
+	for len(all[i].children) > 0 {
+		last := all[i].children[len(all[i].children)-1]
+		i = slices.IndexFunc(all, func(c treeChunk) bool { return c.id == last })
+	}
+	return all[i]
 }
 
 // damage spoils chunks, and starts the segment anew: it holds nothing of them in memory.
@@ -227,62 +237,123 @@ func TestWhatNobodyHasIsUnavailableUntilSomebodyHasIt(t *testing.T) {
 	})
 }
 
-// A bucket that was broken off, since the log's goroutine asks nobody, comes back by itself when somebody has what it lacks.
+// A bucket is broken off since the log's goroutine asks nobody. It comes back by itself.
 func TestABrokenBucketComesBackWithItsPeer(t *testing.T) {
-	inVirtualTime(t, names("a b c"), func(t *testing.T, w *world) {
-		versioned := segment.DefaultSettings()
-		versioned.Versioning = segment.Versioned
-		a, b := pair(t, w, versioned)
-		c := w.at("c")
-		for _, l := range []string{"b c", "a c"} {
-			w.link(l[:1], l[2:])
-			w.up(l[:1], l[2:])
+	inVirtualTime(t, names("a b c"), brokenAndBack)
+}
+
+func brokenAndBack(t *testing.T, w *world) {
+	versioned := segment.DefaultSettings()
+	versioned.Versioning = segment.Versioned
+	a, b := pair(t, w, versioned)
+	c := w.at("c")
+	for _, l := range []string{"b c", "a c"} {
+		w.link(l[:1], l[2:])
+		w.up(l[:1], l[2:])
+	}
+	for i := range 3 {
+		a.put("bkt", "k", fmt.Sprint(i))
+	}
+	w.converge("bkt", "a", "b", "c")
+	history := a.trees("bkt")[2:3]
+	w.cut("a", "b")
+	w.cut("a", "c")
+	// That a marker is removed uncovers a version, which a must look up when the record comes.
+	d, err := b.bucket("bkt").Delete(t.Context(), "k", segment.Cond{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.bucket("bkt").Remove(t.Context(), "k", segment.VersionRef{ID: d.Version}, segment.Cond{}); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("c has seen it", func() error {
+		if seen, want := c.bucket("bkt").Seen(), b.bucket("bkt").Seen(); !seen.Equal(want) {
+			return fmt.Errorf("%v, not %v", seen, want)
 		}
-		for i := range 3 {
-			a.put("bkt", "k", fmt.Sprint(i))
+		return nil
+	})
+	if _, err := c.bucket("bkt").Fold(t.Context()); err != nil { // so it has no such node any more
+		t.Fatal(err)
+	}
+	a.damage(history)
+	a.put("bkt", "l", "needs no history")
+	w.heal("a", "c")
+	w.eventually("a has broken it off", func() error {
+		if a.bucket("bkt").Err() == nil {
+			return errors.New("not yet")
 		}
-		w.converge("bkt", "a", "b", "c")
-		history := a.trees("bkt")[2:3]
+		return nil
+	})
+	time.Sleep(time.Minute)
+	a.lists("bkt", "k", 1)
+	a.lists("bkt", "l", 16)
+	if n := len(a.Ailing()); n != 0 {
+		t.Errorf("%d buckets ail", n)
+	}
+	a.put("bkt", "m", "written again")
+	w.heal("a", "b")
+	b.lists("bkt", "m", 13)
+	w.converge("bkt", "a", "b", "c")
+}
+
+// A small bucket that is written to has few nodes that are the same at both sites, or none.
+func TestABucketThatCannotBeMendedIsTakenAnew(t *testing.T) {
+	inVirtualTime(t, names("a b"), func(t *testing.T, w *world) {
+		a, b := pair(t, w, lazyBucket())
+		w.fill("bkt", 20)
+		all := a.trees("bkt")[1:]
+		for i := range 5 {
+			b.put("bkt", fmt.Sprint("later-", i), "x")
+			a.put("bkt", fmt.Sprint("own-", i), "y")
+		}
+		a.lists("bkt", "later-4", 1)
+		b.lists("bkt", "own-4", 1)
+		if _, err := b.bucket("bkt").Fold(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		w.cut("a", "b")
-		w.cut("a", "c")
-		// That a marker is removed uncovers a version, which a must look up when the record comes. c folds it, and so has other nodes.
-		d, err := b.bucket("bkt").Delete(t.Context(), "k", segment.Cond{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.bucket("bkt").Remove(t.Context(), "k", segment.VersionRef{ID: d.Version}, segment.Cond{}); err != nil {
-			t.Fatal(err)
-		}
-		w.eventually("c has seen it", func() error {
-			if seen, want := c.bucket("bkt").Seen(), b.bucket("bkt").Seen(); !seen.Equal(want) {
-				return fmt.Errorf("%v, not %v", seen, want)
-			}
-			return nil
-		})
-		if _, err := c.bucket("bkt").Fold(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		a.damage(history)
-		w.heal("a", "c")
-		w.eventually("a has broken it off", func() error {
-			if a.bucket("bkt").Err() == nil {
-				return errors.New("not yet")
-			}
-			return nil
-		})
-		for range 3 {
-			time.Sleep(time.Minute)
-			if err := a.bucket("bkt").Err(); !errors.Is(err, segment.ErrUnavailable) {
-				t.Errorf("while b is away: %v", err)
-			}
+		a.put("bkt", "own-0", "again")
+		a.damage(all)
+		if err := a.bucket("bkt").Err(); !errors.Is(err, segment.ErrUnavailable) {
+			t.Errorf("applied without a tree: %v", err)
 		}
 		w.heal("a", "b")
 		w.up("a", "b")
-		time.Sleep(2 * time.Minute)
-		a.lists("bkt", "k", 1)
-		a.put("bkt", "l", "written again")
-		b.lists("bkt", "l", 13)
-		w.converge("bkt", "a", "b", "c")
+		time.Sleep(time.Minute)
+		if err := a.listsAll("bkt", 30); err != nil {
+			t.Error(err)
+		}
+		a.lists("bkt", "own-0", 5)
+		b.lists("bkt", "own-0", 5)
+		w.converge("bkt", "a", "b")
+		a.stop()
+		a.start()
+		if err := a.listsAll("bkt", 30); err != nil {
+			t.Errorf("after a start: %v", err)
+		}
+	})
+}
+
+// What a reads for b alone, and cannot, is mended by c.
+func TestWhatCannotBeServedIsMended(t *testing.T) {
+	inVirtualTime(t, names("a b c"), func(t *testing.T, w *world) {
+		const keys = 1000
+		a, b, c := w.at("a"), w.at("b"), w.at("c")
+		a.create("bkt", lazyBucket())
+		w.link("a", "c")
+		c.bucket("bkt")
+		for i := range keys {
+			a.put("bkt", fmt.Sprintf("k%04d", i), "x")
+		}
+		w.converge("bkt", "a", "c")
+		all := a.trees("bkt")
+		a.damage([]treeChunk{lastBelow(all, 2)})
+		w.link("a", "b")
+		w.up("a", "b")
+		time.Sleep(15 * time.Minute)
+		if err := b.listsAll("bkt", keys); err != nil {
+			t.Error(err, b.link("a"))
+		}
 	})
 }
 
@@ -448,7 +519,7 @@ func TestASyncThatFailedIsDoneAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := a.trees("bkt")
-		leaf := all[len(all)-1]
+		leaf := lastBelow(all, 2)
 		right, err := a.chunkHere(leaf.id)
 		if err != nil {
 			t.Fatal(err)

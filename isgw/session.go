@@ -167,7 +167,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { end(transport.Leaving, s.k.l.leaving()) })
 	defer stop()
-	for _, f := range []func(context.Context) error{s.serveAll, s.beats, s.listen, s.receive, s.catchUp} {
+	for _, f := range []func(context.Context) error{s.serveAll, s.beats, s.listen, s.receive, s.catchUp, s.heal} {
 		wg.Go(func() {
 			if err := f(ctx); err != nil {
 				end(codeOf(err), err)

@@ -256,7 +256,7 @@ func (s *session) serveSync(ctx context.Context, x exchange, m *wire.Sync) error
 	if err != nil {
 		return err
 	}
-	t := &offeredTree{seg: s.k.l.seg, root: offer.Root, grants: newGrants(offer.Root, grantsBehind, maxGranted), out: wire.NewWriter(z), flush: z.Flush}
+	t := &offeredTree{seg: s.k.l.seg, of: m, root: offer.Root, grants: newGrants(offer.Root, grantsBehind, maxGranted), out: wire.NewWriter(z), flush: z.Flush}
 	for {
 		var w wire.Want
 		if err := x.in.Read(&w, wire.MaxControl); err != nil {
@@ -283,6 +283,7 @@ func (s *session) offer(ctx context.Context, m *wire.Sync) (segment.Offer, error
 // offeredTree is what one sync stream may read.
 type offeredTree struct {
 	seg    *segment.Segment
+	of     *wire.Sync
 	root   chunk.ID
 	grants *grants
 	out    *wire.Writer
@@ -328,6 +329,9 @@ func (t *offeredTree) serve(ctx context.Context, ids []chunk.ID) error {
 	switch {
 	case errors.Is(err, chunk.ErrNotFound), errors.Is(err, chunk.ErrCorrupt):
 		m.Status = wire.NotFound
+		if t.of.Snapshot == (segment.SnapshotID{}) {
+			t.seg.Suspect(t.of.Bucket)
+		}
 	case err != nil:
 		return err
 	}

@@ -43,11 +43,12 @@ type Bucket struct {
 	applied  uint64       // of this life's writes
 	settings settingsRecord
 	stats    counters
-	last     uint64 // log position of the last entry that touched the bucket
-	settled  uint64 // log position up to which the base is all of the bucket, whatever it covers: the log may have been cut there
-	cost     int64  // bytes of memory in overlay and tail, about
-	patient  bool   // entries are applied with what peers have, too: not by the log's goroutine, which waits for nobody
-	broken   error  // why entries can no longer be applied; what is here is then not to be believed
+	last     uint64      // log position of the last entry that touched the bucket
+	settled  uint64      // log position up to which the base is all of the bucket, whatever it covers: the log may have been cut there
+	cost     int64       // bytes of memory in overlay and tail, about
+	patient  bool        // entries are applied with what peers have, too: not by the log's goroutine, which waits for nobody
+	ailing   atomic.Bool // something of the trees was lost and not mended: see Ailing
+	broken   error       // why entries can no longer be applied; what is here is then not to be believed
 }
 
 type tailRecord struct {

@@ -252,6 +252,9 @@ func (b *Bucket) adopt(ctx context.Context, peer ID, o Offer, remote chunk.Store
 	}
 	// Without the cache: a peer gives what is below a node only to a sync that it gave the node.
 	nodes := tree.NewStore(remote, b.domain, nil)
+	if b.ails() {
+		return b.heal(ctx, peer, o, theirs, nodes)
+	}
 	// First without holding up folds: this may take long, and what it finds is then here.
 	mine, err := b.foldNow(ctx)
 	if err != nil {

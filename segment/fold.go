@@ -153,6 +153,9 @@ func (b *Bucket) applyFold(pos uint64, f foldItem) error {
 		return err
 	}
 	b.base = n
+	if b.broken != nil { // it is revived from there
+		return nil
+	}
 	b.dropTail(f.covers)
 	overlay := btree.NewMap[string, *overlayKey](0)
 	for _, t := range b.tail {
@@ -187,6 +190,10 @@ func (b *Bucket) applyMerge(ctx context.Context, pos uint64, m mergeItem) error 
 	n, err := b.newBase(pos, m.foldItem)
 	if err != nil {
 		return err
+	}
+	if b.broken != nil {
+		b.base = n
+		return nil
 	}
 	tail, cost := b.tail, b.cost
 	b.setBase(n)

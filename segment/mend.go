@@ -35,16 +35,21 @@ type trees struct {
 }
 
 func newTrees(b *Bucket) trees {
-	here := tree.NewStore(b.stores.Meta, b.domain, b.s.nodes)
-	if b.s.cfg.Mend == nil || !b.Linked() {
-		return trees{here, here, here}
-	}
-	mended := func(id TreeID) *tree.Store {
-		return tree.NewStore(b.stores.Meta, b.domain, b.s.nodes, tree.Mended(func(ctx context.Context, lost []Place, yield func(chunk.Chunk) error) error {
-			return b.s.cfg.Mend(ctx, b.domain, Lost{b.id, id, lost}, yield)
-		}))
-	}
-	return trees{here, mended(HeadsTree), mended(HistoryTree)}
+	return trees{tree.NewStore(b.stores.Meta, b.domain, b.s.nodes), b.treeStore(HeadsTree, b.s.nodes), b.treeStore(HistoryTree, b.s.nodes)}
+}
+
+// treeStore is a store of one of the trees' nodes that peers mend.
+func (b *Bucket) treeStore(id TreeID, cache *tree.Cache) *tree.Store {
+	return tree.NewStore(b.stores.Meta, b.domain, cache, tree.Mended(func(ctx context.Context, lost []Place, yield func(chunk.Chunk) error) error {
+		err := chunk.ErrUnavailable
+		if b.s.cfg.Mend != nil && b.Linked() {
+			err = b.s.cfg.Mend(ctx, b.domain, Lost{b.id, id, lost}, yield)
+		}
+		if err != nil && ctx.Err() == nil {
+			b.ailing.Store(true)
+		}
+		return err
+	}))
 }
 
 func (b *Bucket) tree(s *tree.Store, root chunk.ID) tree.Tree {
@@ -96,6 +101,9 @@ func (s *Segment) ServeNodes(ctx context.Context, l Lost, yield func(chunk.Chunk
 	}
 	if len(ids) > 0 {
 		err = errors.Join(b.stores.Meta.Get(ctx, ids, yield), err)
+	}
+	if errors.Is(err, chunk.ErrCorrupt) || errors.Is(err, chunk.ErrNotFound) {
+		b.ailing.Store(true)
 	}
 	if err == nil && len(lack) > 0 {
 		err = fmt.Errorf("%d nodes: %w", len(lack), chunk.ErrNotFound)

@@ -120,6 +120,9 @@ func TestABucketIsRevivedFromItsBaseAndTheLog(t *testing.T) {
 	if err := got.Err(); !errors.Is(err, ErrUnavailable) {
 		t.Fatalf("applied without its history: %v", err)
 	}
+	if err := a.SelfSeen(w.ctx, map[BucketID]Vector{photos.id: {}}); err != nil { // a peer's hello: it looks at which names were given
+		t.Fatal(err)
+	}
 	b.put("photos", "while", "it was broken")
 	if err := w.pull(a, b); err != nil {
 		t.Errorf("other buckets wait for the one that is broken: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/edgefs/edgefs/internal/journal"
@@ -58,24 +59,40 @@ func (s *Segment) revive(ctx context.Context, b *Bucket) error {
 	twin.setBase(n)
 	twin.patient = true
 	from, err := s.relive(ctx, twin, from, s.LogEnd()-1)
+	if err == nil {
+		err = s.replace(ctx, b, twin, life, from)
+	}
+	if err == nil {
+		err = s.commit(&entry{merges: []mergeItem{b.mark()}})
+	}
 	if err != nil {
 		return fmt.Errorf("revive bucket %v: %w", b.id, err)
 	}
+	s.cfg.Logger.Info("a bucket is available again", "bucket", b.id)
+	return nil
+}
+
+// replace makes the twin's state the bucket's, once what came since is applied to it too. It holds up the segment.
+func (s *Segment) replace(ctx context.Context, b, twin *Bucket, life uint32, from uint64) error {
 	b.seq.Lock()
 	defer b.seq.Unlock()
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	if s.inc.Load() != life { // what the twin calls its own is of the life before
-		return fmt.Errorf("revive bucket %v: a new life began: %w", b.id, ErrUnavailable)
+		return fmt.Errorf("a new life began: %w", ErrUnavailable)
 	}
 	twin.patient = false
 	if _, err := s.relive(ctx, twin, from, s.LogEnd()-1); err != nil {
-		return fmt.Errorf("revive bucket %v: %w", b.id, err)
+		return err
 	}
 	b.takeOver(twin)
 	s.news.lost(b.id)
-	s.cfg.Logger.Info("a bucket is available again", "bucket", b.id)
 	return nil
+}
+
+// mark is a merge of nothing, for the feeds: whoever was told of less, while the bucket was broken, and passed over the records then, syncs.
+func (b *Bucket) mark() mergeItem {
+	return mergeItem{foldItem: foldItem{bucket: b.id, prev: math.MaxUint64}, theirs: b.Seen(), peer: b.s.cfg.ID}
 }
 
 // relive applies the bucket's part of the log from a position up to another, and returns the one behind it.

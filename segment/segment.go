@@ -372,7 +372,7 @@ func (s *Segment) onBucket(id BucketID, pos uint64, apply func(*Bucket) error) e
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if pos <= b.base.at || b.broken != nil {
+	if pos <= b.base.at {
 		return nil
 	}
 	if err := apply(b); err != nil {

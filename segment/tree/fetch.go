@@ -33,6 +33,7 @@ type fetch struct {
 // farNode is a node of b that is being fetched.
 type farNode struct {
 	id    chunk.ID
+	from  *node         // that names it; nil for the root
 	ready chan struct{} // closed when what follows is set
 	n     *node
 	kids  []*farNode // parallel to the entries of an inner node; nil for what a has too
@@ -55,6 +56,7 @@ type farValue struct {
 	farSlot
 	id   chunk.ID
 	size uint32
+	from *node // the leaf
 }
 
 func startFetch(ctx context.Context, a, b Tree, opts diffOptions) *fetch {
@@ -64,12 +66,14 @@ func startFetch(ctx context.Context, a, b Tree, opts diffOptions) *fetch {
 	if b.root.IsZero() {
 		return f
 	}
-	f.root = newFarNode(b.root)
+	f.root = newFarNode(b.root, nil)
 	f.group.Go(func() error { return f.start(ctx) })
 	return f
 }
 
-func newFarNode(id chunk.ID) *farNode { return &farNode{id: id, ready: make(chan struct{})} }
+func newFarNode(id chunk.ID, from *node) *farNode {
+	return &farNode{id: id, from: from, ready: make(chan struct{})}
+}
 
 // wait returns when nothing of the fetch runs any more.
 func (f *fetch) wait() error { return f.group.Wait() }
@@ -170,10 +174,14 @@ func (f *fetch) read(ctx context.Context, batch []*farNode, level int) error {
 
 func (f *fetch) get(ctx context.Context, batch []*farNode, level int) ([]*node, error) {
 	ids := make([]chunk.ID, len(batch))
+	var from []*node
 	for i, far := range batch {
 		ids[i] = far.id
+		if n := len(from); n == 0 || from[n-1] != far.from {
+			from = append(from, far.from)
+		}
 	}
-	nodes, err := f.b.store.nodes(ctx, ids)
+	nodes, err := f.b.store.nodes(ctx, ids, from...)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +202,7 @@ func (f *fetch) lacking(ctx context.Context, n *node) ([]*farNode, error) {
 			return nil, err
 		}
 		if !has {
-			kids[i] = newFarNode(n.id(i))
+			kids[i] = newFarNode(n.id(i), n)
 		}
 	}
 	return kids, nil
@@ -267,7 +275,7 @@ func (b *leafBatch) want(ctx context.Context, p *path, far *farNode, n *node) er
 				continue
 			}
 		}
-		b.wanted = append(b.wanted, farValue{farSlot{far, i}, n.id(i), n.slots[i].size})
+		b.wanted = append(b.wanted, farValue{farSlot{far, i}, n.id(i), n.slots[i].size, n})
 	}
 	return nil
 }
@@ -277,15 +285,19 @@ func (b *leafBatch) readValues(ctx context.Context, s *Store) error {
 	b.values = nil
 	n, size := 0, 0
 	var ids []chunk.ID
+	var from []*node
 	for n < len(b.wanted) && (n == 0 || size+int(b.wanted[n].size) <= batchValueBytes) {
 		ids = append(ids, b.wanted[n].id)
+		if k := len(from); k == 0 || from[k-1] != b.wanted[n].from {
+			from = append(from, b.wanted[n].from)
+		}
 		size += int(b.wanted[n].size)
 		n++
 	}
 	if n == 0 {
 		return nil
 	}
-	values, err := s.values(ctx, ids)
+	values, err := s.values(ctx, ids, from...)
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,7 @@ type Mender func(ctx context.Context, lost []Place, yield func(chunk.Chunk) erro
 // StoreOption changes how a [Store] reads.
 type StoreOption func(*Store)
 
-// Mended makes a store ask m for chunks that are lost or damaged: reading goes on with what comes. Walks that know no place ask for nothing,
-// those of the far side of a [Diff].
+// Mended makes a store ask m for chunks that are lost or damaged: reading goes on with what comes.
 func Mended(m Mender) StoreOption { return func(s *Store) { s.mend = m } }
 
 // get is Get of the store's chunks, and of the mender where they are lost. from are the nodes that name the ids, none for a root.

@@ -115,6 +115,15 @@ func TestReadingGoesOnWithWhatIsMended(t *testing.T) {
 			}
 			return nil
 		},
+		"far diff": func(tr Tree) error {
+			s, _ := newStore(nil)
+			for _, err := range Diff(t.Context(), build(t, s, numbered(3000)), tr) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 	} {
 		for _, cache := range []*Cache{nil, NewCache(1 << 20)} {
 			tr, x := mended(t, m, cache)
