@@ -14,8 +14,9 @@ import (
 
 // node is where a chunk of a bucket's tree is asked for.
 type node struct {
-	tree  segment.TreeID
-	place segment.Place
+	snapshot segment.SnapshotID
+	tree     segment.TreeID
+	place    segment.Place
 }
 
 // Mend asks the peers for chunks of a bucket's trees that are lost or damaged here, as segment.Config.Mend wants it. They come as payload does:
@@ -26,7 +27,7 @@ func (l *Lazy) Mend(ctx context.Context, d chunk.Domain, lost segment.Lost, yiel
 	for part := range slices.Chunk(lost.Places, maxAsk) {
 		o.groups = nil
 		for _, p := range part {
-			o.groups = append(o.groups, group{node: &node{lost.Tree, p}, ids: []chunk.ID{p.ID}})
+			o.groups = append(o.groups, group{node: &node{lost.Snapshot, lost.Tree, p}, ids: []chunk.ID{p.ID}})
 		}
 		err := l.fetch(ctx, o, yield)
 		var own *yieldError
@@ -47,7 +48,7 @@ func (l *Lazy) Mend(ctx context.Context, d chunk.Domain, lost segment.Lost, yiel
 // request is the group as it is asked of a peer, its chunks to be added.
 func (g *group) request() wire.Group {
 	if g.node != nil {
-		return wire.Group{Tree: g.node.tree, Level: g.node.place.Level, Key: string(g.node.place.Key)}
+		return wire.Group{Snapshot: g.node.snapshot, Tree: g.node.tree, Level: g.node.place.Level, Key: string(g.node.place.Key)}
 	}
 	return wire.Group{Key: g.Key, Version: g.Version, Path: g.Path}
 }
@@ -56,7 +57,8 @@ func (g *group) request() wire.Group {
 func (s *session) serveNode(ctx context.Context, o *fetchOut, bucket segment.BucketID, g int, group *wire.Group) (wire.Status, error) {
 	place := segment.Place{ID: group.IDs[0], Level: group.Level, Key: []byte(group.Key)}
 	var lost error
-	err := s.k.l.seg.ServeNodes(ctx, segment.Lost{Bucket: bucket, Tree: group.Tree, Places: []segment.Place{place}}, func(c chunk.Chunk) error {
+	lack := segment.Lost{Bucket: bucket, Snapshot: group.Snapshot, Tree: group.Tree, Places: []segment.Place{place}}
+	err := s.k.l.seg.ServeNodes(ctx, lack, func(c chunk.Chunk) error {
 		lost = o.add(wire.Piece{Group: g, Data: bytes.Clone(c.Data())})
 		return lost
 	})

@@ -389,6 +389,7 @@ func TestNodesAreServedOnlyWhereTheTreeHasThem(t *testing.T) {
 			{"payload for a value", id, wire.Group{Tree: segment.HeadsTree, Level: -1, Key: key, IDs: []chunk.ID{payload}}, wire.NotFound},
 			{"what does not exist", id, wire.Group{Tree: segment.HeadsTree, Level: 0, Key: key, IDs: []chunk.ID{{1}}}, wire.NotFound},
 			{"a tree that is none", id, wire.Group{Tree: 77, Level: 0, Key: key, IDs: []chunk.ID{heads}}, wire.Refused},
+			{"a snapshot that does not exist", id, wire.Group{Snapshot: segment.SnapshotID{9}, Tree: segment.HeadsTree, Level: -2, IDs: []chunk.ID{heads}}, wire.Refused},
 			{"a bucket that does not exist", segment.BucketID{1}, wire.Group{Tree: segment.HeadsTree, Level: -2, IDs: []chunk.ID{heads}}, wire.Refused},
 			{"a bucket that is not linked", segment.BucketID([]byte("local...........")), wire.Group{Tree: segment.HeadsTree, Level: -2, IDs: []chunk.ID{heads}}, wire.Refused},
 		} {
@@ -537,6 +538,30 @@ func TestASyncThatFailedIsDoneAgain(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if err := b.listsAll("bkt", keys); err != nil {
 			t.Error(err, b.link("a"))
+		}
+	})
+}
+
+// A snapshot's trees are the same wherever it is, whatever became of the bucket.
+func TestDamagedSnapshotIsMendedFromAPeer(t *testing.T) {
+	inVirtualTime(t, names("a b"), func(t *testing.T, w *world) {
+		const keys = 500
+		a, b := pair(t, w, lazyBucket())
+		w.fill("bkt", keys)
+		a.snap("bkt", "monday")
+		all := a.trees("bkt")[1:]
+		for i := range keys {
+			a.put("bkt", fmt.Sprintf("k%04d", i), "since")
+		}
+		w.converge("bkt", "a", "b")
+		w.eventually("the snapshot is at b", func() error { return b.listsAll("bkt@monday", keys) })
+		a.damage(all)
+		w.up("a", "b")
+		if err := a.listsAll("bkt@monday", keys); err != nil {
+			t.Error(err)
+		}
+		if got, want := a.link("b").Repaired, uint64(len(all)); got < want {
+			t.Errorf("%d repaired of %d", got, want)
 		}
 	})
 }

@@ -24,7 +24,8 @@ type Bucket struct {
 	stores dedup.Stores // what is durable here
 	trees  trees
 
-	frozen string // name of the snapshot that this is, see freeze; else empty
+	frozen     string     // name of the snapshot that this is, see freeze; else empty
+	snapshotID SnapshotID // of a snapshot
 
 	gate sync.RWMutex // writers share it until their write is applied; deleting the bucket excludes them
 	fold sync.Mutex   // one fold or merge at a time

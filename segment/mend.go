@@ -21,11 +21,12 @@ const (
 // Place is where a tree names a chunk.
 type Place = tree.Place
 
-// Lost are chunks of one of a bucket's trees that are lost here, or damaged.
+// Lost are chunks of one of the trees of a bucket, or of a snapshot of it, that are lost here, or damaged.
 type Lost struct {
-	Bucket BucketID
-	Tree   TreeID
-	Places []Place
+	Bucket   BucketID
+	Snapshot SnapshotID // zero for the bucket as it is now
+	Tree     TreeID
+	Places   []Place
 }
 
 // trees are the ways to the nodes of a bucket's trees.
@@ -43,7 +44,7 @@ func (b *Bucket) treeStore(id TreeID, cache *tree.Cache) *tree.Store {
 	return tree.NewStore(b.stores.Meta, b.domain, cache, tree.Mended(func(ctx context.Context, lost []Place, yield func(chunk.Chunk) error) error {
 		err := chunk.ErrUnavailable
 		if b.s.cfg.Mend != nil && b.Linked() {
-			err = b.s.cfg.Mend(ctx, b.domain, Lost{b.id, id, lost}, yield)
+			err = b.s.cfg.Mend(ctx, b.domain, Lost{b.id, b.snapshotID, id, lost}, yield)
 		}
 		if err != nil && ctx.Err() == nil {
 			b.ailing.Store(true)
@@ -87,6 +88,15 @@ func (s *Segment) ServeNodes(ctx context.Context, l Lost, yield func(chunk.Chunk
 	if b == nil || !b.Linked() || l.Tree != HeadsTree && l.Tree != HistoryTree {
 		return fmt.Errorf("bucket %v: %w", l.Bucket, ErrRefused)
 	}
+	if l.Snapshot != (SnapshotID{}) {
+		_, d, err := s.snapshotDoc(SnapshotRef{l.Bucket, l.Snapshot})
+		if err == nil {
+			b, err = b.freeze(d, "")
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+	}
 	b.mu.RLock()
 	n := b.base
 	b.mu.RUnlock()
@@ -128,9 +138,9 @@ func (n *base) named(ctx context.Context, id TreeID, places []Place) (ids []chun
 	return ids, lack, err
 }
 
-// foldForPeer folds, unless that is under way, or was done for a peer just now, or fails; then it returns nil.
+// foldForPeer folds, unless that is under way, or was done for a peer just now, or fails; then it returns nil. A snapshot has nothing to fold.
 func (b *Bucket) foldForPeer(ctx context.Context) *base {
-	if !b.fold.TryLock() {
+	if b.snapshotID != (SnapshotID{}) || !b.fold.TryLock() {
 		return nil
 	}
 	defer b.fold.Unlock()

@@ -21,7 +21,7 @@ func (s *site) mendFromAll() {
 			}
 			var lack []Place
 			for _, p := range left {
-				err := other.ServeNodes(ctx, Lost{l.Bucket, l.Tree, []Place{p}}, func(c chunk.Chunk) error {
+				err := other.ServeNodes(ctx, Lost{l.Bucket, l.Snapshot, l.Tree, []Place{p}}, func(c chunk.Chunk) error {
 					if err := s.cfg.Chunks.(mapStore).Put(ctx, []chunk.Chunk{c}); err != nil {
 						return err
 					}

@@ -283,6 +283,7 @@ func (b *Bucket) At(ctx context.Context, name string) (*Bucket, error) {
 // freeze is the bucket of a snapshot's root. It is no bucket of the segment's: nothing is applied to it, folded or fed.
 func (b *Bucket) freeze(d *snapshotDoc, name string) (*Bucket, error) {
 	f := newBucket(b.s, b.id, b.doc.Load())
+	f.snapshotID = d.id
 	n, err := f.newBase(0, foldItem{root: d.root, stats: d.stats})
 	if err != nil {
 		return nil, err

@@ -28,6 +28,8 @@ type Group struct {
 	IDs     []chunk.ID
 	Tree    segment.TreeID // 0: none
 	Level   int            // without Tree: 0
+	// Snapshot is the one whose tree it is; zero for the bucket as it is now, and without Tree.
+	Snapshot segment.SnapshotID
 }
 
 const (
@@ -40,6 +42,7 @@ const (
 	groupFieldIDs     = 4
 	groupFieldTree    = 5
 	groupFieldLevel   = 6 // and 2 more, so that it is never negative
+	groupFieldSnap    = 7
 
 	levelsBelow = 2
 )
@@ -57,7 +60,11 @@ func (g *Group) append(b []byte) []byte {
 	if g.Tree != 0 {
 		b = PutBytes(b, groupFieldIDs, appendIDs(nil, g.IDs))
 		b = PutUint(b, groupFieldTree, uint64(g.Tree))
-		return PutUint(b, groupFieldLevel, uint64(g.Level+levelsBelow))
+		b = PutUint(b, groupFieldLevel, uint64(g.Level+levelsBelow))
+		if g.Snapshot != (segment.SnapshotID{}) {
+			b = PutBytes(b, groupFieldSnap, g.Snapshot[:])
+		}
+		return b
 	}
 	b = PutBytes(b, groupFieldVersion, g.Version.String())
 	b = PutBytes(b, groupFieldPath, appendIDs(nil, g.Path))
@@ -102,11 +109,20 @@ func (g *Group) parse(b []byte) error {
 			g.Tree = segment.TreeID(min(f.Uint, math.MaxUint8))
 		case groupFieldLevel:
 			level = int(min(f.Uint, math.MaxUint8))
+		case groupFieldSnap:
+			if len(f.Bytes) != len(g.Snapshot) {
+				return ErrMalformed
+			}
+			g.Snapshot = segment.SnapshotID(f.Bytes)
 		}
 		return err
 	})
-	if err != nil || g.Tree == 0 {
+	if err != nil {
 		return err
+	}
+	if g.Tree == 0 {
+		g.Snapshot = segment.SnapshotID{}
+		return nil
 	}
 	if g.Version != (segment.VersionID{}) || len(g.Path) > 0 || len(g.IDs) != 1 {
 		return ErrMalformed

@@ -43,6 +43,7 @@ func samples() map[string]wire.Message {
 		"mend": &wire.Request{Fetch: &wire.Fetch{Bucket: bucket, Groups: []wire.Group{
 			{Tree: segment.HeadsTree, Level: -2, IDs: []chunk.ID{{5}}},
 			{Tree: segment.HistoryTree, Level: 1, Key: "a\x00\xff", IDs: []chunk.ID{{6}}},
+			{Tree: segment.HeadsTree, Level: 0, Key: "b", IDs: []chunk.ID{{7}}, Snapshot: segment.SnapshotID{8}},
 		}}},
 		"heartbeat": &wire.Heartbeat{
 			Clock: at, Echo: at.Add(-time.Second), Waited: time.Millisecond, LogEnd: 12, Held: seen, Behind: wire.Lag{Positions: 1, Bytes: 2, Since: 3},
