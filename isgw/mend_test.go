@@ -143,6 +143,38 @@ func TestDamagedTreesAreMendedFromAPeer(t *testing.T) {
 	})
 }
 
+// Nobody has asked for what is damaged: it is found by who looks.
+func TestScrubMends(t *testing.T) {
+	inVirtualTime(t, names("a b"), func(t *testing.T, w *world) {
+		a, _ := pair(t, w, lazyBucket())
+		w.fill("bkt", 300)
+		all := a.trees("bkt")[1:]
+		if err := a.listsAll("bkt", 300); err != nil { // into memory
+			t.Fatal(err)
+		}
+		for _, c := range all {
+			a.store.Damage(a.Domain(), c.id)
+		}
+		if err := a.bucket("bkt").Scrub(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.link("b").Repaired; got != uint64(len(all)) {
+			t.Errorf("%d repaired of %d", got, len(all))
+		}
+		w.cut("a", "b")
+		a.store.Damage(a.Domain(), all[1].id)
+		if err := a.bucket("bkt").Scrub(t.Context()); !errors.Is(err, chunk.ErrUnavailable) || len(a.Ailing()) != 1 {
+			t.Errorf("with nobody to ask: %v, %d ail", err, len(a.Ailing()))
+		}
+		w.heal("a", "b")
+		w.up("a", "b")
+		time.Sleep(2 * time.Minute)
+		if len(a.Ailing()) != 0 || a.bucket("bkt").Scrub(t.Context()) != nil {
+			t.Error("it still ails")
+		}
+	})
+}
+
 // The root chunk is read by peers only; its bytes are known here.
 func TestADamagedRootIsWrittenAnew(t *testing.T) {
 	inVirtualTime(t, names("a b"), func(t *testing.T, w *world) {

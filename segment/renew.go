@@ -52,6 +52,18 @@ func (b *Bucket) heal(ctx context.Context, peer ID, o Offer, theirs root, remote
 	return b.s.revive(ctx, b)
 }
 
+// Scrub reads all of the bucket's trees, as of the last fold, from the medium: what is lost or damaged, and what peers have of it in the same places, is
+// mended. The error is of what is not.
+func (b *Bucket) Scrub(ctx context.Context) error {
+	b.mu.RLock()
+	n := b.base
+	b.mu.RUnlock()
+	if err := b.scrub(ctx, n); err != nil {
+		return fmt.Errorf("scrub bucket %v: %w", b.id, err)
+	}
+	return nil
+}
+
 // scrub reads a base's trees from the medium.
 func (b *Bucket) scrub(ctx context.Context, n *base) error {
 	heads := b.tree(b.treeStore(HeadsTree, nil), n.heads)

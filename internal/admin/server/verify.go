@@ -111,6 +111,11 @@ func (c *check) tell() {
 func (c *check) bucket(ctx context.Context, p place) error {
 	b := p.bucket.Info()
 	c.at.Bucket = b.Name
+	if p.now == nil { // of a snapshot, what the bucket has too was read there
+		if err := p.bucket.Scrub(ctx); err != nil {
+			return err
+		}
+	}
 	for v, err := range p.bucket.Payload(ctx) {
 		if err != nil {
 			return err
