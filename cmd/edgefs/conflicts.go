@@ -11,18 +11,96 @@ import (
 )
 
 func (a *app) conflictsCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "conflicts [BUCKET]",
 		Short: "List files that were written at two segments at once",
 		Long: `List files that were written at two segments at once, neither knowing of the other's write. Nothing is lost: a read answers the newer
-version, and the older one is kept. To settle a conflict read both, put what is right if neither is, and remove the versions that are not
-by their version: a plain put never buries what its writer has not seen.`,
+version, and the older one is kept. To settle a conflict read both, put what is right if neither is, and say which one to keep: a plain put
+never buries what its writer has not seen.`,
 		Example: `  edgefs conflicts
   edgefs conflicts photos --json
   edgefs cat --version VERSION photos/cat.jpg
-  edgefs rm --version VERSION photos/cat.jpg`,
+  edgefs conflicts resolve photos/cat.jpg --keep VERSION`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.conflicts(cmd.Context(), args) },
+	}
+	c.AddCommand(a.resolveCommand())
+	return c
+}
+
+func (a *app) resolveCommand() *cobra.Command {
+	var keep string
+	c := &cobra.Command{
+		Use:   "resolve BUCKET/KEY --keep VERSION",
+		Short: "Settle a conflict in favour of one version",
+		Long: `Settle a conflict in favour of one of the versions that edgefs conflicts shows: it becomes the current one, and the others are replaced
+by it. In a bucket with versioning they stay in its history, without it they are gone. Nothing is done when another version has come since
+they were looked at; one that comes from elsewhere later, written without knowledge of this, is a conflict again.`,
+		Example: `  edgefs conflicts photos
+  edgefs conflicts resolve photos/cat.jpg --keep current
+  edgefs conflicts resolve photos/cat.jpg --keep VERSION --yes`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := parseKey(args[0])
+			if err != nil {
+				return err
+			}
+			if keep == "" {
+				return usagef("which version? Say --keep current or --keep VERSION, as edgefs conflicts shows it")
+			}
+			return a.resolve(cmd.Context(), p, keep)
+		},
+	}
+	c.Flags().StringVar(&keep, "keep", "", "the version to keep, or \"current\"")
+	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
+	return c
+}
+
+func (a *app) resolve(ctx context.Context, p place, keep string) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	found, err := conflictOf(ctx, client, p)
+	if err != nil {
+		return err
+	}
+	if keep == "current" {
+		keep = found.Current.Version
+	}
+	r := admin.Resolution{Key: p.key, Keep: keep, Open: []string{found.Current.Version}}
+	for _, l := range found.Losers {
+		r.Open = append(r.Open, l.Version)
+	}
+	if err := a.confirm(ctx, "Keep version %s of %s, and replace the other %d", keep, a.place(p), len(found.Losers)); err != nil {
+		return err
+	}
+	o, err := client.Resolve(ctx, p.bucket, r)
+	if err != nil {
+		return fmt.Errorf("resolve %s: %w", p, err)
+	}
+	return a.show(o, func(w io.Writer) { fmt.Fprintf(w, "%s is version %s now\n", a.place(p), o.Version) })
+}
+
+// conflictOf finds the conflict of one key.
+func conflictOf(ctx context.Context, client *admin.Client, p place) (admin.Conflict, error) {
+	for after := p.key[:len(p.key)-1]; ; { // no key lies between that and the key, but those that begin with it
+		page, err := client.Conflicts(ctx, p.bucket, after)
+		if err != nil {
+			return admin.Conflict{}, fmt.Errorf("conflicts of %s: %w", p.bucket, err)
+		}
+		for _, c := range page.Conflicts {
+			if c.Key == p.key {
+				return c, nil
+			}
+			if c.Key > p.key {
+				page.Next = ""
+			}
+		}
+		if after = page.Next; after == "" {
+			return admin.Conflict{}, failed(codeNotFound, "%s is not in conflict", p)
+		}
 	}
 }
 
