@@ -74,7 +74,7 @@ func (s *session) catchUp(ctx context.Context) error {
 			if time.Now().Before(a.next) {
 				continue
 			}
-			if err := s.repay(ctx, d.Bucket); s.concernsAll(ctx, err) {
+			if err := s.repay(ctx, d.Bucket); err != nil && ctx.Err() == nil && s.concernsAll(ctx, err) {
 				s.k.trouble(fmt.Errorf("sync what is owed: %w", err))
 			}
 			a.pause = min(max(2*a.pause, repayMin), repayMax)

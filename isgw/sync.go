@@ -228,8 +228,9 @@ func (r *remoteTree) receive(ctx context.Context, ids []chunk.ID, yield func(chu
 	}
 }
 
-// maxSyncs bounds the syncs that one peer is served at one time, and so their memory. It makes three: for its feed, of what it is owed, and of snapshots.
-const maxSyncs = 4
+// maxSyncs bounds the syncs that one peer is served at one time, and so their memory. It makes four: for its feed, of
+// what it is owed, to heal a bucket, and of snapshots.
+const maxSyncs = 6
 
 // serveSync offers a bucket and serves the nodes of its tree. What it serves is remembered by the ids that it names: nothing else can be
 // asked for.

@@ -156,7 +156,6 @@ func (b *base) atCursor(ctx context.Context, c *tree.Cursor) (*Version, error) {
 type overlayKey struct {
 	head  head
 	delta []deltaVersion // newest first: where the key's versions differ from the base
-	last  uint64         // log position of the last record that touched it
 }
 
 type deltaVersion struct {

@@ -261,7 +261,7 @@ func (b *Bucket) applyEffect(ctx context.Context, pos uint64, r *record, e *effe
 	if err != nil {
 		return err
 	}
-	next := &overlayKey{delta: over.with(changes), last: pos}
+	next := &overlayKey{delta: over.with(changes)}
 	next.head, err = was.after(changes, func() (*Version, error) {
 		for v, err := range base.versionsOver(ctx, next, e.key, nil) {
 			return v, err

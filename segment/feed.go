@@ -253,7 +253,9 @@ func (b *Bucket) adopt(ctx context.Context, peer ID, o Offer, remote chunk.Store
 	// Without the cache: a peer gives what is below a node only to a sync that it gave the node.
 	nodes := tree.NewStore(remote, b.domain, nil)
 	if b.ails() {
-		return b.heal(ctx, peer, o, theirs, nodes)
+		if anew, err := b.heal(ctx, peer, o, theirs, nodes); anew || err != nil {
+			return err
+		}
 	}
 	// First without holding up folds: this may take long, and what it finds is then here.
 	mine, err := b.foldNow(ctx)
@@ -282,6 +284,9 @@ func (b *Bucket) adopt(ctx context.Context, peer ID, o Offer, remote chunk.Store
 		}
 	}
 	raw, err := b.putRoot(ctx, merged)
+	if err == nil {
+		err = b.readAhead(ctx, raw)
+	}
 	if err != nil {
 		return err
 	}
@@ -313,4 +318,17 @@ func readRoot(ctx context.Context, store chunk.Store, id chunk.ID) (r root, err 
 		err = fmt.Errorf("read root %v: %w", id, err)
 	}
 	return r, err
+}
+
+// readAhead reads what the log's goroutine will read when a merge of the federation's bucket is applied, with what peers have: what is lost there
+// would end the segment.
+func (b *Bucket) readAhead(ctx context.Context, root []byte) error {
+	if b.id != FederationBucket {
+		return nil
+	}
+	n, err := b.newBase(0, foldItem{root: root})
+	if err != nil {
+		return err
+	}
+	return b.tree(b.treeStore(HeadsTree, nil), n.heads).Scrub(ctx)
 }

@@ -208,7 +208,13 @@ func (b *Bucket) eachCurrent(ctx context.Context, from string) iter.Seq2[*Versio
 			yield(nil, err)
 			return
 		}
-		w := b.snapshot().heads()
+		b.snapshot().eachCurrent(ctx, from)(yield)
+	}
+}
+
+func (s snapshot) eachCurrent(ctx context.Context, from string) iter.Seq2[*Version, error] {
+	return func(yield func(*Version, error) bool) {
+		w := s.heads()
 		for {
 			h, key, err := w.from(ctx, from)
 			if err != nil {

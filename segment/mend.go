@@ -91,7 +91,7 @@ func (s *Segment) ServeNodes(ctx context.Context, l Lost, yield func(chunk.Chunk
 	if l.Snapshot != (SnapshotID{}) {
 		_, d, err := s.snapshotDoc(SnapshotRef{l.Bucket, l.Snapshot})
 		if err == nil {
-			b, err = b.freeze(d, "")
+			b, err = b.freeze(d, d.name)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrRefused, err)

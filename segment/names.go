@@ -16,7 +16,8 @@ import (
 )
 
 // Buckets' identities and segments' names are documents of a bucket that every segment of the federation links: the same records, merge
-// and sync carry them as carry everything. Uploads in progress are objects of a bucket that is never linked.
+// and sync carry them as carry everything. Uploads in progress, and marks of snapshots, are objects of a bucket that is
+// never linked.
 var (
 	// FederationBucket holds the documents of buckets and segments.
 	FederationBucket = BucketID([]byte("federation......"))
@@ -175,12 +176,14 @@ func (n *names) merged(ctx context.Context, s *Segment, bucket BucketID) error {
 func (n *names) load(ctx context.Context, s *Segment) error {
 	b := s.federation
 	snapshots := map[string]bool{}
-	for v, err := range b.eachCurrent(ctx, "") {
+	now := b.snapshot()
+	now.base = now.base.here // the log's goroutine waits for nobody
+	for v, err := range now.eachCurrent(ctx, "") {
 		if err != nil {
 			return fmt.Errorf("read the federation's documents: %w", err)
 		}
 		n.take(s, v.Key, v)
-		snapshots[v.Key] = strings.HasPrefix(v.Key, docSnapshot)
+		snapshots[v.Key] = true
 	}
 	n.keepSnapshots(snapshots)
 	return nil
@@ -374,17 +377,17 @@ func (s *Segment) Bucket(name string) (*Bucket, error) {
 	if ok {
 		return s.bucket(id), nil
 	}
-	for _, v := range s.view() {
-		if v.name == name {
-			return s.bucket(v.doc.id), nil
-		}
-	}
 	if bucket, snapshot, ok := strings.Cut(name, "@"); ok {
 		b, err := s.Bucket(bucket)
 		if err != nil {
 			return nil, err
 		}
 		return b.At(context.Background(), snapshot)
+	}
+	for _, v := range s.view() {
+		if v.name == name {
+			return s.bucket(v.doc.id), nil
+		}
 	}
 	return nil, fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
 }

@@ -31,25 +31,27 @@ func (b *Bucket) ails() bool { return b.ailing.Load() || b.Err() != nil }
 
 // heal reads all of an ailing bucket's trees, which mends what peers have in the same places. Where that is not enough it takes the peer's state
 // for the bucket's: what peers have is a function of the writes that they have seen, so one that has seen all that is in the base has all that was lost.
-func (b *Bucket) heal(ctx context.Context, peer ID, o Offer, theirs root, remote *tree.Store) error {
+//
+// anew says that it took that; else what the peer offers is still to be merged.
+func (b *Bucket) heal(ctx context.Context, peer ID, o Offer, theirs root, remote *tree.Store) (anew bool, err error) {
 	b.mu.RLock()
 	old := b.base
 	b.mu.RUnlock()
 	b.ailing.Store(false) // what is found from now on counts anew
 	lost := b.scrub(ctx, old)
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 	if lost == nil {
-		return b.s.revive(ctx, b)
+		return false, b.s.revive(ctx, b)
 	}
 	b.ailing.Store(true)
 	if err := b.renew(ctx, peer, o, old, theirs, remote); err != nil {
-		return fmt.Errorf("%w, and cannot be taken anew: %w", lost, err)
+		return false, fmt.Errorf("%w, and cannot be taken anew: %w", lost, err)
 	}
 	b.s.cfg.Logger.Warn("a damaged bucket was taken anew from a peer", "bucket", b.id, "peer", peer, "error", lost)
 	b.ailing.Store(false)
-	return b.s.revive(ctx, b)
+	return true, b.s.revive(ctx, b)
 }
 
 // Scrub reads all of the bucket's trees, as of the last fold, from the medium: what is lost or damaged, and what peers have of it in the same places, is

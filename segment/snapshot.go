@@ -243,6 +243,9 @@ func (b *Bucket) CreateSnapshot(ctx context.Context, name string) (SnapshotInfo,
 
 // DeleteSnapshot forgets a snapshot, at every segment.
 func (b *Bucket) DeleteSnapshot(ctx context.Context, name string) error {
+	if b.frozen != "" {
+		return fmt.Errorf("delete snapshot %q: %w", name, ErrReadOnly)
+	}
 	d, err := b.snapshotNamed(name)
 	if err != nil {
 		return err
@@ -498,7 +501,10 @@ func (b *Bucket) heldVersion(ctx context.Context, key string, id VersionID) (*Ve
 	}
 	for _, d := range b.s.names.snapshotsOf(b.id) {
 		here, err := b.s.hasSnapshot(ctx, d.id)
-		if err != nil || !here {
+		if err != nil {
+			return nil, err
+		}
+		if !here {
 			continue
 		}
 		f, err := b.freeze(d, d.name)

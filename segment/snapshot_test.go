@@ -499,3 +499,16 @@ func (s *breaking) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Chu
 	}
 	return s.mapStore.Get(ctx, ids, yield)
 }
+
+func TestASnapshotDeletesNoOther(t *testing.T) {
+	w := oneBucket(t, "a")
+	a := w.site("a")
+	a.snap("photos", "one")
+	a.snap("photos", "two")
+	if err := a.bucketNamed("photos@one").DeleteSnapshot(w.ctx, "two"); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("delete: %v", err)
+	}
+	if got := a.snapshotNames("photos"); len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+}

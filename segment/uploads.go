@@ -291,6 +291,14 @@ type Completion struct {
 // CompleteUpload makes the parts, in the order of their numbers, a version of key, and ends the upload: one step. No payload moves. A part
 // that is not there, or has another ETag, is ErrInvalidPart.
 func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []PartRef, done Completion, c Cond) (Version, error) {
+	if b.frozen != "" {
+		return Version{}, fmt.Errorf("%q, upload %q: %w", key, id, ErrNoSuchUpload)
+	}
+	leave, err := b.begin(ctx) // before the upload's latch: who deletes the bucket takes them in this order
+	if err != nil {
+		return Version{}, err
+	}
+	defer leave()
 	upload := b.uploadPrefix(key) + id
 	defer b.s.outer.lock(b.id, upload)()
 	u, err := b.Upload(ctx, key, id)
@@ -315,11 +323,7 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 	for _, p := range parts {
 		a.Parts = append(a.Parts, p.Size)
 	}
-	leave, err := b.enter(ctx, key)
-	if err != nil {
-		return Version{}, err
-	}
-	defer leave()
+	defer b.s.latches.lock(b.id, key)()
 	put, err := b.planPut(ctx, key, c, nil, func(v *Version) { v.Content, v.Attrs = m, a })
 	if err != nil {
 		return Version{}, fmt.Errorf("complete %q: %w", key, err)

@@ -168,6 +168,16 @@ func (b *Bucket) enter(ctx context.Context, key string) (leave func(), err error
 	if err := checkKey(key); err != nil && b.id != localBucket { // whose keys hold a bucket's id and a key
 		return nil, err
 	}
+	out, err := b.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unlock := b.s.latches.lock(b.id, key)
+	return func() { unlock(); out() }, nil
+}
+
+// begin is enter without a key: the gate is taken before any latch.
+func (b *Bucket) begin(ctx context.Context) (leave func(), err error) {
 	if b.frozen != "" {
 		return nil, ErrReadOnly
 	}
@@ -182,8 +192,7 @@ func (b *Bucket) enter(ctx context.Context, key string) (leave func(), err error
 		b.gate.RUnlock()
 		return nil, fmt.Errorf("bucket %q: %w", b.doc.Load().name, ErrNoSuchBucket)
 	}
-	unlock := b.s.latches.lock(b.id, key)
-	return func() { unlock(); b.gate.RUnlock() }, nil
+	return b.gate.RUnlock, nil
 }
 
 // gone says whether the bucket was deleted, and nothing written elsewhere keeps it.

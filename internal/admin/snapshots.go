@@ -93,10 +93,11 @@ func (c *Client) Diff(ctx context.Context, from, to, prefix string, each func(Di
 // Restore makes a bucket what a snapshot of it holds, and tells from time to time where it stands.
 func (c *Client) Restore(ctx context.Context, bucket string, r Restore, at func(RestoreEvent)) (e RestoreEvent, err error) {
 	return e, c.lines(ctx, request{method: http.MethodPost, path: bucketPath(bucket, "/restore"), patient: true}, r, func(line *json.Decoder) (bool, error) {
-		e = RestoreEvent{}
-		if err := line.Decode(&e); err != nil {
+		var now RestoreEvent
+		if err := line.Decode(&now); err != nil {
 			return false, fmt.Errorf("the restore was broken off: %w", err)
 		}
+		e = now
 		if e.Error != nil {
 			return true, e.Error
 		}

@@ -70,6 +70,12 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) error {
 	}
 	begun := false
 	lines := json.NewEncoder(w)
+	begin := func() {
+		if !begun {
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			begun = true
+		}
+	}
 	end := admin.DiffEvent{Done: true}
 	for d, err := range segment.Diff(r.Context(), from, to, param(r, "prefix")) {
 		if err != nil && !begun {
@@ -79,10 +85,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) error {
 			end.Error = refusal(err)
 			break
 		}
-		if !begun {
-			w.Header().Set("Content-Type", "application/x-ndjson")
-			begun = true
-		}
+		begin()
 		line := admin.Difference{Key: d.Key}
 		if d.From != nil {
 			o := s.objectOf(*d.From)
@@ -96,6 +99,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) error {
 			return nil // the client is gone
 		}
 	}
+	begin()
 	_ = lines.Encode(end)
 	return nil
 }

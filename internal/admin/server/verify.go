@@ -67,6 +67,9 @@ func (s *Server) toVerify(ctx context.Context, name string) ([]place, error) {
 	var all []place
 	for _, name := range names {
 		b, err := s.Segment.Bucket(name)
+		if errors.Is(err, segment.ErrNoSuchBucket) && len(names) > 1 {
+			continue // deleted meanwhile
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -83,6 +86,9 @@ func (s *Server) toVerify(ctx context.Context, name string) ([]place, error) {
 				continue
 			}
 			at, err := b.At(ctx, i.Name)
+			if errors.Is(err, segment.ErrNoSuchSnapshot) {
+				continue // deleted meanwhile
+			}
 			if err != nil {
 				return nil, err
 			}
