@@ -18,6 +18,7 @@ func unstalled(limit time.Duration, next http.Handler) http.Handler {
 		out.renew(time.Now())
 		defer func() { out.renew(time.Now()) }()
 		if r.Body != http.NoBody {
+			r = r.WithContext(r.Context()) // a copy: a server that finds another body than it gave waits for content before it refuses it
 			r.Body = &movingBody{ReadCloser: r.Body, c: out.c, limit: limit}
 		}
 		next.ServeHTTP(out, r)
