@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 )
 
 const (
@@ -17,24 +18,69 @@ const (
 )
 
 // badgerIndex is an Index in Badger, as a hash index: 40 bytes lead to 26.
-type badgerIndex struct{ db *badger.DB }
+type badgerIndex struct {
+	db  *badger.DB
+	dir string
+	log *slog.Logger
+}
 
-// OpenBadger opens the index in dir, or makes it. One that cannot be opened is removed and made again, empty.
+// errIndexDamaged says that the index cannot be read as it was written. It is made again the next time that it is opened.
+var errIndexDamaged = errors.New("the index of the packs is damaged, and will be made again at the next start")
+
+// damagedSuffix is what the name of the file adds to that of the index' folder which says that the index is damaged.
+const damagedSuffix = ".damaged"
+
+// OpenBadger opens the index in dir, or makes it. One that cannot be opened, or was found damaged, is removed and made again, empty.
 //
 // Badger writes without syncing: with SyncWrites each request costs a sync of its own, and what is lost is found in the packs.
 func OpenBadger(dir string, log *slog.Logger) (Index, error) {
-	db, err := badger.Open(badgerOptions(dir, log))
+	if _, err := os.Stat(dir + damagedSuffix); err == nil {
+		log.Warn("the index of the packs was damaged and is made again", "dir", dir)
+		if err := errors.Join(os.RemoveAll(dir), os.Remove(dir+damagedSuffix)); err != nil {
+			return nil, err
+		}
+	}
+	db, err := openBadger(dir, log)
 	if err != nil {
 		log.Warn("the index of the packs cannot be opened and is made again", "dir", dir, "err", err)
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
 		}
-		db, err = badger.Open(badgerOptions(dir, log))
+		db, err = openBadger(dir, log)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open index %s: %w", dir, err)
 	}
-	return badgerIndex{db}, nil
+	return badgerIndex{db, dir, log}, nil
+}
+
+// openBadger turns a panic of Badger's, which some damage causes, into an error.
+func openBadger(dir string, log *slog.Logger) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("badger: %v", p)
+		}
+	}()
+	return badger.Open(badgerOptions(dir, log))
+}
+
+// told notes that the index is damaged: an answer of a damaged index is none.
+func (x badgerIndex) told(err error) error {
+	if err == nil {
+		return nil
+	}
+	x.log.Error("the index of the packs cannot be read; it is made again at the next start", "dir", x.dir, "err", err)
+	return errors.Join(fmt.Errorf("%w: %w", errIndexDamaged, err), os.WriteFile(x.dir+damagedSuffix, nil, 0o600))
+}
+
+// guarded does what reads the index. A panic of Badger's is damage too.
+func (x badgerIndex) guarded(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = x.told(fmt.Errorf("badger: %v", p))
+		}
+	}()
+	return do()
 }
 
 // badgerOptions keep Badger small: with its defaults a million chunks cost 600 MiB of memory, with these 75.
@@ -48,6 +94,7 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 		WithCompression(0).
 		WithMetricsEnabled(false).
 		WithDetectConflicts(false).
+		WithChecksumVerificationMode(options.OnBlockRead).
 		WithValueLogFileSize(16 << 20).
 		WithLogger(badgerLog{log})
 }
@@ -61,22 +108,32 @@ func appendKey(b []byte, k Key) []byte {
 func noteKey(name string) []byte { return append([]byte{notePrefix}, name...) }
 
 func (x badgerIndex) Lookup(keys []Key, found func(i int, e Entry)) error {
-	txn := x.db.NewTransaction(false)
-	defer txn.Discard()
-	buf := make([]byte, 0, keySize)
-	for i, k := range keys {
-		item, err := txn.Get(appendKey(buf, k))
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			continue
+	entries := make([]Entry, len(keys))
+	err := x.guarded(func() error {
+		txn := x.db.NewTransaction(false)
+		defer txn.Discard()
+		buf := make([]byte, 0, keySize)
+		for i, k := range keys {
+			item, err := txn.Get(appendKey(buf, k))
+			if errors.Is(err, badger.ErrKeyNotFound) {
+				continue
+			}
+			if err == nil {
+				entries[i], err = entryOf(item)
+			}
+			if err != nil {
+				return x.told(err)
+			}
 		}
-		if err != nil {
-			return err
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, e := range entries {
+		if e.Class != 0 {
+			found(i, e)
 		}
-		e, err := entryOf(item)
-		if err != nil {
-			return err
-		}
-		found(i, e)
 	}
 	return nil
 }
@@ -116,18 +173,20 @@ func (x badgerIndex) Apply(set []Pair, remove []Key) error {
 }
 
 func (x badgerIndex) All(yield func(Key, Entry) error) error {
-	return x.iterate([]byte{entryPrefix}, func(item *badger.Item) error {
-		b := item.Key()
-		if len(b) != keySize {
-			return fmt.Errorf("index key of %d bytes", len(b))
-		}
-		e, err := entryOf(item)
-		if err != nil {
-			return err
-		}
-		k := Key{Tag: Tag(b[1:9])}
-		copy(k.ID[:], b[9:])
-		return yield(k, e)
+	return x.guarded(func() error {
+		return x.iterate([]byte{entryPrefix}, func(item *badger.Item) error {
+			b := item.Key()
+			if len(b) != keySize {
+				return x.told(fmt.Errorf("index key of %d bytes", len(b)))
+			}
+			e, err := entryOf(item)
+			if err != nil {
+				return x.told(err)
+			}
+			k := Key{Tag: Tag(b[1:9])}
+			copy(k.ID[:], b[9:])
+			return yield(k, e)
+		})
 	})
 }
 

@@ -48,7 +48,8 @@ type Device struct {
 	users   sync.WaitGroup // calls of the views' methods
 	writing sync.WaitGroup
 	sealer  sync.WaitGroup
-	unlearn func() // ends what the front learns in the background
+	learnt  chan struct{} // closed when the front has learnt the index, or will not
+	unlearn func()        // ends that
 
 	mu      sync.Mutex
 	packs   map[uint64]*pack
@@ -94,6 +95,18 @@ func (o Options) withDefaults() Options {
 // index. A folder with something else gives [ErrForeign], one that is open already, in this process or another, vfs.ErrLocked.
 func Open(ctx context.Context, opts Options) (*Device, error) {
 	opts = opts.withDefaults()
+	d, err := openDevice(ctx, opts)
+	if errors.Is(err, errIndexDamaged) { // once more, with an index that is made again
+		d, err = openDevice(ctx, opts)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open device %s: %w", opts.Dir, err)
+	}
+	d.start()
+	return d, nil
+}
+
+func openDevice(ctx context.Context, opts Options) (*Device, error) {
 	d := &Device{
 		opts:    opts,
 		log:     opts.Logger,
@@ -102,9 +115,8 @@ func Open(ctx context.Context, opts Options) (*Device, error) {
 		stats:   Stats{Chunks: map[chunk.Class]Count{}},
 	}
 	if err := d.open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open device %s: %w", opts.Dir, err), d.release())
+		return nil, errors.Join(err, d.release())
 	}
-	d.start()
 	return d, nil
 }
 
@@ -139,7 +151,7 @@ func (d *Device) start() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f, learnt := newFront(ctx, d.index, held, d.log)
-	d.index, d.unlearn = f, func() { cancel(); <-learnt }
+	d.index, d.learnt, d.unlearn = f, learnt, func() { cancel(); <-learnt }
 	for _, w := range d.lanes {
 		d.writing.Go(w.commitAll)
 	}

@@ -3,8 +3,10 @@ package pack
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/bits-and-blooms/bloom/v3"
 )
@@ -15,12 +17,15 @@ type front struct {
 	Index
 	recent recent
 	seen   seen
+
+	held    int64        // entries that the index had at first
+	removed atomic.Int64 // entries that were removed since, at the most
 }
 
-// newFront puts memory before an index of about that many chunks. What the index holds is learnt in the background, until ctx ends; learnt
+// newFront puts memory before an index of that many chunks. What the index holds is learnt in the background, until ctx ends; learnt
 // is closed when that is over. All later changes of the index must come through the front.
 func newFront(ctx context.Context, x Index, chunks int64, log *slog.Logger) (f *front, learnt chan struct{}) {
-	f = &front{Index: x}
+	f = &front{Index: x, held: chunks}
 	f.seen.grow(uint(2*chunks) + seenLeast)
 	learnt = make(chan struct{})
 	go func() {
@@ -33,10 +38,15 @@ func newFront(ctx context.Context, x Index, chunks int64, log *slog.Logger) (f *
 }
 
 func (f *front) learn(ctx context.Context) error {
+	learnt := int64(0)
 	err := f.All(func(k Key, _ Entry) error {
+		learnt++
 		f.seen.add(k)
 		return ctx.Err()
 	})
+	if err == nil && learnt+f.removed.Load() < f.held { // it ended early: what was not seen is not absent
+		err = fmt.Errorf("%d entries of %d were read", learnt, f.held)
+	}
 	if err == nil {
 		f.seen.complete()
 	}
@@ -88,6 +98,7 @@ func (f *front) Apply(set []Pair, remove []Key) error {
 	for _, p := range set {
 		f.seen.add(p.Key)
 	}
+	f.removed.Add(int64(len(remove)))
 	err := f.Index.Apply(set, remove)
 	for _, p := range set {
 		f.recent.change(p.Key)

@@ -1,0 +1,73 @@
+package pack
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/chunk/chunktest"
+)
+
+// TestDamagedIndexLosesNoChunk flips bytes of the index' files, anywhere: at the latest after one more start everything is read again.
+func TestDamagedIndexLosesNoChunk(t *testing.T) {
+	seeds := 40
+	if testing.Short() {
+		seeds = 6
+	}
+	opts := onDisk(t)
+	chunks := chunktest.Chunks(crashDomain, 1, 3000, 300)
+	s := open(t, opts)
+	must(t, s.Device.Open(crashDomain, chunk.Data).Put(t.Context(), chunks))
+	must(t, s.Close())
+	whole := filepath.Join(t.TempDir(), "whole")
+	must(t, os.CopyFS(whole, os.DirFS(opts.Dir)))
+	for seed := range seeds {
+		rng := rand.New(rand.NewPCG(uint64(seed), 1))
+		dir := filepath.Join(t.TempDir(), "device")
+		must(t, os.CopyFS(dir, os.DirFS(whole)))
+		files, err := filepath.Glob(filepath.Join(dir, indexDir, "*"))
+		must(t, err)
+		for range 1 + rng.IntN(6) {
+			damageFile(t, rng, files[rng.IntN(len(files))])
+		}
+		opts := opts
+		opts.Dir = dir
+		for start := 1; ; start++ {
+			d, err := Open(t.Context(), opts)
+			if err != nil {
+				t.Fatalf("seed %d, start %d: %v", seed, start, err)
+			}
+			<-d.learnt // so that what is absent would be known
+			err = d.Open(crashDomain, chunk.Data).Get(t.Context(), chunktest.IDs(chunks), func(chunk.Chunk) error { return nil })
+			must(t, d.Close())
+			if err == nil {
+				break
+			}
+			if start == 3 {
+				t.Fatalf("seed %d: after %d starts: %v", seed, start, err)
+			}
+		}
+	}
+}
+
+// damageFile flips some bytes at one place.
+func damageFile(t *testing.T, rng *rand.Rand, name string) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	must(t, err)
+	b = bytes.TrimRight(b, "\x00") // what is mapped and not used is no file to damage
+	if len(b) == 0 {
+		return
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	at := rng.IntN(len(b))
+	for i := at; i < min(at+1+rng.IntN(4), len(b)); i++ {
+		_, err = f.WriteAt([]byte{b[i] ^ byte(1+rng.IntN(255))}, int64(i))
+		must(t, err)
+	}
+}
