@@ -211,7 +211,7 @@ func (b *Bucket) Snapshots(ctx context.Context) ([]SnapshotInfo, error) {
 func (b *Bucket) CreateSnapshot(ctx context.Context, name string) (SnapshotInfo, error) {
 	switch {
 	case !validSnapshotName(name):
-		return SnapshotInfo{}, fmt.Errorf("snapshot name %q: 1 to 63 letters, digits, dots, underscores and hyphens: %w", name, ErrInvalidName)
+		return SnapshotInfo{}, fmt.Errorf("snapshot name %q: 1 to 63 letters, digits, dots, underscores and hyphens, the first a letter or a digit: %w", name, ErrInvalidName)
 	case b.frozen != "":
 		return SnapshotInfo{}, fmt.Errorf("snapshot of a snapshot: %w", ErrReadOnly)
 	}

@@ -98,6 +98,9 @@ func (a *app) snapshotList(ctx context.Context, names []string) error {
 	}
 	all := []listedSnapshot{}
 	for _, name := range names {
+		if strings.Contains(name, "@") {
+			return usagef("%s is a snapshot: name its bucket", name)
+		}
 		found, err := client.Snapshots(ctx, name)
 		if err != nil {
 			return err

@@ -56,6 +56,9 @@ func writeStatus(w io.Writer, s admin.Status) {
 	line("holds", "%s in %s, %s", counted(s.Objects, "object"), counted(int64(s.Buckets), "bucket"), bytesText(s.Bytes))
 	line("chunks", "%d, %s; %d cached, %s; the device takes %s, %s are free", s.Storage.Chunks, bytesText(s.Storage.Bytes),
 		s.Storage.CachedChunks, bytesText(s.Storage.CachedBytes), bytesText(s.Storage.DeviceBytes), bytesText(s.Storage.FreeBytes))
+	if s.Storage.ExposedWhy != "" {
+		line("exposed", "not known: %s (edgefs verify tells more)", s.Storage.ExposedWhy)
+	}
 	if s.Storage.ExposedBytes >= 0 {
 		line("exposed", "%s that no other segment is known to hold", bytesText(s.Storage.ExposedBytes))
 	}

@@ -2,16 +2,17 @@ package admin
 
 // Storage is what the segment's device holds. Bytes of chunks are as they are stored, each chunk once.
 type Storage struct {
-	Chunks        int64 `json:"chunks"`        // durable, data and metadata
-	Bytes         int64 `json:"bytes"`         //
-	CachedChunks  int64 `json:"cachedChunks"`  // that came from other segments, and may vanish
-	CachedBytes   int64 `json:"cachedBytes"`   //
-	StagedBytes   int64 `json:"stagedBytes"`   // in memory and in the log, on their way to the device
-	DeviceBytes   int64 `json:"deviceBytes"`   // that the device takes of its file system
-	FreeBytes     int64 `json:"freeBytes"`     // of its file system
-	ExposedBytes  int64 `json:"exposedBytes"`  // of versions that no other segment is known to hold; -1: not counted
-	DamagedChunks int64 `json:"damagedChunks"` // damaged copies found since the daemon started
-	Failed        bool  `json:"failed"`        // the device takes no writes any more
+	Chunks        int64  `json:"chunks"`               // durable, data and metadata
+	Bytes         int64  `json:"bytes"`                //
+	CachedChunks  int64  `json:"cachedChunks"`         // that came from other segments, and may vanish
+	CachedBytes   int64  `json:"cachedBytes"`          //
+	StagedBytes   int64  `json:"stagedBytes"`          // in memory and in the log, on their way to the device
+	DeviceBytes   int64  `json:"deviceBytes"`          // that the device takes of its file system
+	FreeBytes     int64  `json:"freeBytes"`            // of its file system
+	ExposedBytes  int64  `json:"exposedBytes"`         // of versions that no other segment is known to hold; -1: not counted
+	ExposedWhy    string `json:"exposedWhy,omitempty"` // why that is not known
+	DamagedChunks int64  `json:"damagedChunks"`        // damaged copies found since the daemon started
+	Failed        bool   `json:"failed"`               // the device takes no writes any more
 }
 
 // VerifyRequest asks for a check of what is held.

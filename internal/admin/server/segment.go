@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -35,8 +36,14 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if st.Storage.ExposedBytes, err = s.ExposedBytes(r.Context()); err != nil {
+	n, err := s.ExposedBytes(r.Context())
+	switch {
+	case r.Context().Err() != nil:
 		return err
+	case err != nil: // all the rest is the more wanted
+		st.Storage.ExposedWhy = err.Error()
+	default:
+		st.Storage.ExposedBytes = n
 	}
 	return ok(w, st)
 }
@@ -46,7 +53,7 @@ func (s *Server) ExposedBytes(ctx context.Context) (total int64, err error) {
 	for _, info := range s.Segment.Buckets() {
 		n, err := s.Exposed(ctx, info.ID)
 		if err != nil {
-			return 0, err
+			return 0, fmt.Errorf("bucket %s: %w", info.Name, err)
 		}
 		total += n
 	}
