@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -46,6 +47,9 @@ func (c *Client) unreachable(method string, err error) error {
 		return &Unreachable{Message: "the segment in " + c.where + " takes no more connections: its process is stopped or hangs", Hint: hungHint, Unsent: true}
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("%s: %w", c.where, err)
+	}
+	if method == http.MethodGet && errors.Is(err, io.ErrUnexpectedEOF) { // of an answer that had begun: what was sent until then is right
+		return &Unreachable{Message: "the answer of " + c.where + " breaks off: it could not read the rest, or has ended", Hint: "its log says why; edgefs verify looks for damage", Err: err}
 	}
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
 		return &Unreachable{Message: c.where, Hint: "is the address right, and does the segment run?", Unsent: true, Err: err}
