@@ -17,8 +17,7 @@ import (
 // granting is a store that gives what grants allow, as a peer's sync does.
 type granting struct {
 	chunk.Store
-	t    *testing.T
-	root chunk.ID
+	t *testing.T
 
 	mu     sync.Mutex
 	grants *grants

@@ -23,13 +23,6 @@ type listing struct {
 	Error    *failure
 }
 
-func keysOf(objects []admin.Object) (keys []string) {
-	for _, o := range objects {
-		keys = append(keys, o.Key)
-	}
-	return keys
-}
-
 // all runs steps that must not fail.
 func all(t *testing.T, errs ...error) {
 	t.Helper()
