@@ -84,7 +84,7 @@ race: ## The short tests with the race detector
 .PHONY: bench
 bench: build ## The figures, each beside its raw limit in the same run, in under ten minutes
 	$(GO) build -o bin/loadtest ./loadtest/cmd/loadtest
-	$(GO) run ./test/bench
+	$(GO) run ./test/bench $(BENCH)
 
 .PHONY: scale
 scale: ## What KEYS keys in a bucket cost: ingest, memory, bytes written, pages, reads (a million in a minute and 2 GiB of disk)
