@@ -86,12 +86,7 @@ func manyBuckets(t *testing.T, mend func(a, b *site, l Lost, yield func(chunk.Ch
 		leaves = append(leaves, id)
 	}
 	leaves = slices.DeleteFunc(leaves, func(id chunk.ID) bool { return id == a.federation.base.heads })
-	m := a.cfg.Chunks.(mapStore)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, id := range leaves[:3] {
-		delete(m.chunks, id)
-	}
+	a.cfg.Chunks.(mapStore).lose(leaves[:3]...)
 	return w, a, b
 }
 

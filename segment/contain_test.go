@@ -85,8 +85,7 @@ func TestDamageInOneBucketLeavesTheOthersBe(t *testing.T) {
 	a.restart()
 	m := a.cfg.Chunks.(mapStore)
 	history := a.bucket(b.id).base.history
-	lost := m.chunks[history]
-	delete(m.chunks, history)
+	lost := m.lose(history)
 	b, _ = a.Bucket("photos")
 	if _, err := b.Delete(w.ctx, "k", Cond{}); err != nil {
 		t.Fatal(err)
@@ -115,7 +114,9 @@ func TestDamageInOneBucketLeavesTheOthersBe(t *testing.T) {
 	check()
 	a.restart()
 	check()
-	m.chunks[history] = lost // the disk was mended
+	if err := m.Put(w.ctx, lost); err != nil { // the disk was mended
+		t.Fatal(err)
+	}
 	a.restart()
 	b, _ = a.Bucket("photos")
 	v, err := b.Stat(w.ctx, "k", VersionRef{})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"testing"
 
@@ -26,11 +25,8 @@ func (s *site) mendFrom(other *site) {
 
 // lose takes a chunk away, and makes the segment forget what it knows of it.
 func (s *site) lose(id chunk.ID) (lost chunk.Chunk) {
-	m := s.cfg.Chunks.(mapStore)
-	m.mu.Lock()
-	lost = m.chunks[id]
-	delete(m.chunks, id)
-	m.mu.Unlock()
+	for _, lost = range s.cfg.Chunks.(mapStore).lose(id) {
+	}
 	s.restart()
 	return lost
 }
@@ -174,18 +170,16 @@ func TestTreesAreMendedWhereverTheyAreRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := a.cfg.Chunks.(mapStore)
-		lost := map[chunk.ID]chunk.Chunk{}
+		var ids []chunk.ID
 		for _, tr := range []chunk.ID{got.base.heads, got.base.history} {
 			for id, err := range got.tree(got.trees.here, tr).Nodes(w.ctx, nil) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				lost[id] = m.chunks[id]
+				ids = append(ids, id)
 			}
 		}
-		for id := range lost {
-			delete(m.chunks, id)
-		}
+		lost := m.lose(ids...)
 		a.restart()
 		if got, err = a.BucketByID(photos.id); err != nil {
 			t.Fatal(err)
@@ -196,7 +190,9 @@ func TestTreesAreMendedWhereverTheyAreRead(t *testing.T) {
 		if err := got.Err(); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		maps.Copy(m.chunks, lost)
+		if err := m.Put(w.ctx, lost); err != nil {
+			t.Fatal(err)
+		}
 		w.settle()
 		w.roots(photos.id)
 	}

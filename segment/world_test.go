@@ -60,6 +60,19 @@ func (m mapStore) Get(_ context.Context, ids []chunk.ID, yield func(chunk.Chunk)
 	return nil
 }
 
+// lose takes chunks away and returns those that there were; Put brings them back.
+func (m mapStore) lose(ids ...chunk.ID) (lost []chunk.Chunk) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if c, ok := m.chunks[id]; ok {
+			lost = append(lost, c)
+			delete(m.chunks, id)
+		}
+	}
+	return lost
+}
+
 func (m mapStore) Missing(_ context.Context, ids []chunk.ID) (out []chunk.ID, _ error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
