@@ -34,10 +34,13 @@ func TestCompletingAndDeletingDoNotWaitForEachOther(t *testing.T) {
 	deleted := make(chan error, 1)
 	check := func([]Part) error {
 		go func() { deleted <- a.DeleteBucket(w.ctx, "photos") }()
-		for b.gate.TryRLock() { // until the deletion waits for the gate
+		until(func() bool { // the deletion waits for the gate
+			if !b.gate.TryRLock() {
+				return true
+			}
 			b.gate.RUnlock()
-			time.Sleep(time.Millisecond)
-		}
+			return false
+		})
 		return nil
 	}
 	done := make(chan error, 1)

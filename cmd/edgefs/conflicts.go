@@ -104,6 +104,18 @@ func conflictOf(ctx context.Context, client *admin.Client, p place) (admin.Confl
 	}
 }
 
+// bucketsNamed are the names given, or, without any, those of all buckets.
+func bucketsNamed(ctx context.Context, client *admin.Client, names []string) ([]string, error) {
+	if len(names) > 0 {
+		return names, nil
+	}
+	buckets, err := client.Buckets(ctx)
+	for _, b := range buckets {
+		names = append(names, b.Name)
+	}
+	return names, err
+}
+
 // inConflict is a conflict and where it is, for JSON.
 type inConflict struct {
 	Bucket string `json:"bucket"`
@@ -116,14 +128,8 @@ func (a *app) conflicts(ctx context.Context, names []string) error {
 		return err
 	}
 	defer client.Close()
-	if len(names) == 0 {
-		buckets, err := client.Buckets(ctx)
-		if err != nil {
-			return err
-		}
-		for _, b := range buckets {
-			names = append(names, b.Name)
-		}
+	if names, err = bucketsNamed(ctx, client, names); err != nil {
+		return err
 	}
 	all := []inConflict{}
 	for _, name := range names {

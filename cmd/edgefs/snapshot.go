@@ -87,14 +87,8 @@ func (a *app) snapshotList(ctx context.Context, names []string) error {
 		return err
 	}
 	defer client.Close()
-	if len(names) == 0 {
-		buckets, err := client.Buckets(ctx)
-		if err != nil {
-			return err
-		}
-		for _, b := range buckets {
-			names = append(names, b.Name)
-		}
+	if names, err = bucketsNamed(ctx, client, names); err != nil {
+		return err
 	}
 	all := []listedSnapshot{}
 	for _, name := range names {

@@ -228,17 +228,22 @@ func refusal(res *http.Response) error {
 	return &Error{Code: Internal, Message: fmt.Sprintf("the server answered %s", res.Status)}
 }
 
-// call sends in, when it is not nil, as the body of r and reads the answer into out, when that is not nil.
-func (c *Client) call(ctx context.Context, r request, in, out any) error {
+// send is do with in, when it is not nil, as the body.
+func (c *Client) send(ctx context.Context, r request, in any) (*http.Response, error) {
 	if in != nil {
 		text, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		r.body, r.size = bytes.NewReader(text), int64(len(text))
 		r.header = map[string]string{"Content-Type": "application/json"}
 	}
-	res, err := c.do(ctx, r)
+	return c.do(ctx, r)
+}
+
+// call sends in, when it is not nil, as the body of r and reads the answer into out, when that is not nil.
+func (c *Client) call(ctx context.Context, r request, in, out any) error {
+	res, err := c.send(ctx, r, in)
 	if err != nil {
 		return err
 	}

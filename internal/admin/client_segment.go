@@ -36,21 +36,14 @@ func (c *Client) Credentials(ctx context.Context) (k Credentials, err error) {
 
 // Verify reads everything that is held and reports each fault and, from time to time, where it stands. An error of event ends it.
 func (c *Client) Verify(ctx context.Context, v VerifyRequest, event func(VerifyEvent) error) error {
-	res, err := c.do(ctx, request{method: http.MethodPost, path: "/verify", query: map[string]string{"bucket": v.Bucket}, patient: true})
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	lines := json.NewDecoder(res.Body)
-	for {
+	r := request{method: http.MethodPost, path: "/verify", query: map[string]string{"bucket": v.Bucket}, patient: true}
+	return c.lines(ctx, r, nil, func(line *json.Decoder) (bool, error) {
 		var e VerifyEvent
-		if err := lines.Decode(&e); err != nil {
-			return fmt.Errorf("the check was broken off: %w", err)
+		if err := line.Decode(&e); err != nil {
+			return false, fmt.Errorf("the check was broken off: %w", err)
 		}
-		if err := event(e); err != nil || e.Done {
-			return err
-		}
-	}
+		return e.Done, event(e)
+	})
 }
 
 // Links are the links of the segment.

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -108,15 +107,7 @@ func (c *Client) Restore(ctx context.Context, bucket string, r Restore, at func(
 
 // lines does a call whose answer is documents, one after the other, until take says that it has the last one.
 func (c *Client) lines(ctx context.Context, r request, in any, take func(*json.Decoder) (last bool, err error)) error {
-	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		r.body, r.size = bytes.NewReader(text), int64(len(text))
-		r.header = map[string]string{"Content-Type": "application/json"}
-	}
-	res, err := c.do(ctx, r)
+	res, err := c.send(ctx, r, in)
 	if err != nil {
 		return err
 	}
