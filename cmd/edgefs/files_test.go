@@ -33,6 +33,12 @@ func TestFilesThroughTheCommandLine(t *testing.T) {
 			t.Errorf("%+v", o)
 		}
 	})
+	t.Run("what is no header is no metadata", func(t *testing.T) {
+		for _, flags := range [][]string{{"--meta", "a b=c"}, {"--meta", "a=b\nc"}, {"--content-type", "text/plain\r\nx: y"}} {
+			bad(t, 1, "HTTP has no such", append([]string{"put", file, "photos/odd"}, flags...)...)
+		}
+		bad(t, 3, "no such key", "stat", "photos/odd")
+	})
 	t.Run("ranges", func(t *testing.T) {
 		goodWith(t, "0123456789", "put", "-", "photos/digits")
 		for span, want := range map[string]string{"0-3": "0123", "8-": "89", "-2": "89", "3-3": "3", "5-100": "56789"} {
@@ -111,6 +117,8 @@ func TestDirectoriesGoThereAndBack(t *testing.T) {
 		t.Errorf("folded: %s", out)
 	}
 	good(t, "get", "-r", "trees/t/", to)
+	bad(t, 3, "nothing is below trees/none/", "get", "-r", "trees/none/", to)
+	bad(t, 2, "would both be stored as trees/a", "put", "-r", from, from, "trees/")
 	for name, text := range content {
 		if got, err := os.ReadFile(filepath.Join(to, name)); err != nil || string(got) != text {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)

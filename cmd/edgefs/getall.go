@@ -40,9 +40,10 @@ func (a *app) getAll(ctx context.Context, arg, to string, o getOptions) error {
 		return err
 	}
 	defer dir.Close()
-	doc, bad, read := a.document("read"), a.failures(), 0
+	doc, bad, read, found := a.document("read"), a.failures(), 0, false
 	base := from.key[:strings.LastIndexByte(from.key, '/')+1]
 	err = eachObject(ctx, client, from, false, func(object admin.Object) error {
+		found = true
 		key := place{from.bucket, object.Key}
 		object, name, err := a.getBelow(ctx, client, key, object, base, dir, o)
 		switch {
@@ -57,6 +58,9 @@ func (a *app) getAll(ctx context.Context, arg, to string, o getOptions) error {
 		bad.add(undone{Bucket: key.bucket, Key: key.key}, fmt.Errorf("get %s: %w", key, err))
 		return nil
 	})
+	if err == nil && !found && from.key != "" {
+		err = failed(codeNotFound, "nothing is below %s", from)
+	}
 	if err == nil {
 		err = bad.err("%d of %s could not be read", bad.n, counted(int64(read+bad.n), "file"))
 	}

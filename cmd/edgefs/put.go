@@ -87,6 +87,9 @@ func (a *app) put(ctx context.Context, files []string, target string, o putOptio
 		return err
 	}
 	defer client.Close()
+	if err := apart(uploads); err != nil {
+		return err
+	}
 	unread := found.failed.n // of folders
 	doc := a.document("stored")
 	err = a.putAll(ctx, client, uploads, o, doc, found.failed)
@@ -255,6 +258,18 @@ func plan(files []string, to place, recursive bool, found *folder) ([]upload, er
 		all = append(all, upload{file, place{to.bucket, key}, size})
 	}
 	return all, nil
+}
+
+// apart refuses files of which one would replace another.
+func apart(uploads []upload) error {
+	at := make(map[string]string, len(uploads))
+	for _, u := range uploads {
+		if other, taken := at[u.to.key]; taken {
+			return usagef("%s and %s would both be stored as %s", word(other), word(u.file), u.to)
+		}
+		at[u.to.key] = u.file
+	}
+	return nil
 }
 
 // planDir plans all regular files below dir.

@@ -52,6 +52,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"unknown field", "s3:\n  lissen: :80\n", "edgefs.yaml: s3.lissen: unknown field; known are listen, certFile,"},
 		{"unknown field at the top", "port: 80\n", "edgefs.yaml: port: unknown field; known are name, s3,"},
 		{"repeated field", "memory: 1GiB\nmemory: 2GiB\n", `already set`},
+		{"two documents", "# the first\n---\ndataDir: a\n--- # the second\ndataDir: b\n", "edgefs.yaml: it has a second document"},
 		{"not yaml", "\x00\x01", "edgefs.yaml: not YAML: "},
 		{"not yaml, with the line", "s3:\n  listen: [\n", "edgefs.yaml: not YAML: line 2: "},
 		{"bad size", "memory: much\n", `edgefs.yaml: memory: size "much": want a number of bytes such as 64MiB`},

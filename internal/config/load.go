@@ -1,12 +1,14 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"reflect"
 	"strings"
+	"unicode"
 
 	"sigs.k8s.io/yaml"
 )
@@ -29,6 +31,9 @@ func Load(path string, base Config) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
 	}
+	if hasSecondDocument(text) {
+		return Config{}, fmt.Errorf("configuration %s: it has a second document, behind a line ---: only one is read", path)
+	}
 	document, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration %s: not YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
@@ -38,6 +43,21 @@ func Load(path string, base Config) (Config, error) {
 		return Config{}, err
 	}
 	return c, nil
+}
+
+// hasSecondDocument says whether a marker of a document follows something of another. No content of YAML 1.2 has one at the start of a line.
+func hasSecondDocument(text []byte) bool {
+	begun := false
+	for line := range bytes.Lines(text) {
+		rest, marker := bytes.CutPrefix(line, []byte("---"))
+		marker = marker && (len(rest) == 0 || unicode.IsSpace(rune(rest[0])))
+		if marker && begun {
+			return true
+		}
+		line = bytes.TrimSpace(line)
+		begun = begun || len(line) > 0 && line[0] != '#' && line[0] != '%'
+	}
+	return false
 }
 
 // inFile says of each fault of err which file it is in; it keeps nil.

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/edgefs/edgefs/internal/admin"
 	"github.com/edgefs/edgefs/segment"
 )
@@ -210,6 +212,14 @@ func attributes(r *http.Request) (a segment.Attrs, err error) {
 	}
 	if len(text) > maxMeta {
 		return a, invalid("metadata of %d bytes: the most is %d", len(text), maxMeta)
+	}
+	for name, value := range a.Meta { // S3 hands each out as a header
+		if !httpguts.ValidHeaderFieldName(name) || name != strings.ToLower(name) {
+			return a, invalid("metadata %q: HTTP has no such name", name)
+		}
+		if !httpguts.ValidHeaderFieldValue(value) {
+			return a, invalid("metadata %s=%q: HTTP has no such value", name, value)
+		}
 	}
 	return a, nil
 }
