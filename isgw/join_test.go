@@ -140,14 +140,19 @@ func TestJoinWhereNobodyAnswers(t *testing.T) {
 func TestJoinAtTheAddressThatAnswers(t *testing.T) {
 	w := &world{t: t, sites: map[string]*site{}}
 	hawaii, tokyo := w.alone("hawaii"), w.alone("tokyo")
-	addresses := append([]string{"127.0.0.1:1", "not.a.name.invalid:3"}, hawaii.links.Addresses()...)
+	addresses := []string{"not.a.name.invalid:3"}
+	for port := range 13 {
+		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port+1))
+	}
+	addresses = append(addresses, hawaii.links.Addresses()...)
 	token, err := hawaii.links.Invite(time.Hour, append(addresses, hawaii.links.Addresses()...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	if err := tokyo.join(t.Context(), token); err != nil || time.Since(began) > 3*time.Second {
-		t.Errorf("after %v: %v", time.Since(began), err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // less than all who are silent take, one after the other
+	defer cancel()
+	if err := tokyo.join(ctx, token); err != nil {
+		t.Error(err)
 	}
 }
 

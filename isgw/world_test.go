@@ -135,7 +135,7 @@ func (w *world) heal(a, b string) { w.net.Heal(w.at(a).id.Segment, w.at(b).id.Se
 // eventually waits until check gives nil. It polls: what it waits for is told in many ways.
 func (w *world) eventually(what string, check func() error) {
 	w.t.Helper()
-	limit := time.NewTimer(30 * time.Second)
+	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

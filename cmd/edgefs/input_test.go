@@ -48,7 +48,7 @@ func TestTheWaitForInputEnds(t *testing.T) {
 				if !errors.Is(err, end.want) {
 					t.Errorf("got %v, want %v", err, end.want)
 				}
-			case <-time.After(30 * time.Second):
+			case <-time.After(time.Minute):
 				t.Error("it waits on")
 			}
 		})

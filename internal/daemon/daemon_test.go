@@ -57,7 +57,7 @@ func until(t *testing.T, what string, reached func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(30 * time.Second); !reached(); {
+	for deadline := time.After(time.Minute); !reached(); {
 		select {
 		case <-tick.C:
 		case <-deadline:

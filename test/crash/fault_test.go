@@ -189,7 +189,7 @@ func (r *run) patiently(do func(context.Context) error) error {
 func again(do func(context.Context) error) (err error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for range 200 {
+	for range 1200 { // a minute
 		if err = do(context.Background()); err == nil {
 			return nil
 		}
@@ -211,7 +211,7 @@ func (r *run) withRoomLater(do func(context.Context) error) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		return errors.New("it hangs, though there is room")
 	}
 }
