@@ -23,6 +23,8 @@ var (
 	ErrNoSuchSnapshot  = errors.New("no such snapshot")
 	ErrSnapshotExists  = errors.New("snapshot exists")
 	ErrReadOnly        = errors.New("a snapshot cannot be changed")
+	ErrTargetExists    = errors.New("the target exists")
+	ErrTooManyKeys     = errors.New("too many keys for one write")
 	ErrNotEmptySegment = errors.New("segment holds buckets")
 	// ErrUnavailable says that the segment cannot answer now; nothing is known of the outcome of a write.
 	ErrUnavailable = errors.New("unavailable")
