@@ -70,7 +70,7 @@ func sampleEntry(t testing.TB) *entry {
 }
 
 func sampleDoc() *bucketDoc {
-	return &bucketDoc{BucketID{1, 2}, "photos", 0x0123456789ab0007, 5, dedup.Default(), "private", [16]byte{3}, DefaultSettings()}
+	return &bucketDoc{BucketID{1, 2}, "photos", 0x0123456789ab0007, 5, dedup.Default(), "private", [16]byte{3}, Settings{EagerBytes: 4096}}
 }
 
 // formats are all that the package writes: encoded samples, and a decoder that encodes again what it read.
@@ -87,7 +87,12 @@ func formats(t testing.TB) map[string]struct {
 	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4}}
 	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
 	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: []cursorItem{cursorItem{}.after(e.cursors[0])}, buckets: []bucketState{{e.folds[0], d, true}}}
+	set := Settings{Versioning: Suspended, Full: true, EagerBytes: 4096, Policy: KeepBoth, Ack: Copies, Losers: LoserBounds{Keep: 16, Days: 30}}
 	return map[string]format{
+		"settings": {set.appendTo(nil), func(b []byte) ([]byte, error) {
+			s, err := parseSettings(b)
+			return s.appendTo(nil), err
+		}},
 		"version": {v.appendTo(nil, false), func(b []byte) ([]byte, error) {
 			v, err := parseVersion(b)
 			if err != nil {

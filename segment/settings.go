@@ -50,6 +50,12 @@ type Settings struct {
 	Full bool `json:"full"`
 	// EagerBytes is the size up to which payload is fetched as soon as it is known of. 0: when it is read.
 	EagerBytes int64 `json:"eagerBytes"`
+	// Policy is what readers see of a conflict.
+	Policy Policy `json:"policy"`
+	// Ack is when a write is acknowledged.
+	Ack Ack `json:"ack"`
+	// Losers bound what conflicts keep.
+	Losers LoserBounds `json:"conflicts"`
 
 	unknown string // fields of later builds; a string, so that settings compare with ==
 }
@@ -58,10 +64,12 @@ type Settings struct {
 const DefaultEagerBytes = 4096
 
 // DefaultSettings are those of a bucket whose creator chose none.
-func DefaultSettings() Settings { return Settings{EagerBytes: DefaultEagerBytes} }
+func DefaultSettings() Settings {
+	return Settings{EagerBytes: DefaultEagerBytes, Losers: LoserBounds{Keep: DefaultKeepLosers, Days: DefaultLoserDays}}
+}
 
 func (s Settings) validate() error {
-	if s.Versioning > Suspended || s.EagerBytes < 0 {
+	if s.Versioning > Suspended || s.EagerBytes < 0 || s.Policy > Newest || s.Ack > Local || !s.Losers.valid() {
 		return fmt.Errorf("settings %+v: %w", s, ErrInvalidArgument)
 	}
 	return nil
@@ -84,6 +92,9 @@ func (s Settings) appendTo(b []byte) []byte {
 	b = putUint(b, 1, uint64(s.Versioning))
 	b = putBool(b, 2, s.Full)
 	b = putUint(b, 3, uint64(s.EagerBytes))
+	b = putUint(b, 4, uint64(s.Policy))
+	b = putUint(b, 7, uint64(s.Ack))
+	b = putSome(b, 8, s.Losers.appendTo)
 	return append(b, s.unknown...)
 }
 
@@ -96,6 +107,17 @@ func parseSettings(b []byte) (s Settings, err error) {
 			s.Full = f.n == 1
 		case f.num == 3 && f.typ == protowire.VarintType && f.n < 1<<62:
 			s.EagerBytes = int64(f.n)
+		case f.num == 4 && f.typ == protowire.VarintType && f.n <= uint64(Home):
+			s.Policy = Policy(f.n)
+		case f.num == 7 && f.typ == protowire.VarintType && f.n <= uint64(Copies):
+			s.Ack = Ack(f.n)
+		case f.num == 8 && f.typ == protowire.BytesType:
+			losers, err := parseLoserBounds(f.b)
+			if err != nil { // of a later build: kept, as any field that is not understood
+				s.unknown += string(f.raw)
+				return nil
+			}
+			s.Losers = losers
 		default:
 			s.unknown += string(f.raw)
 		}

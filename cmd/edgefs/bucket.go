@@ -27,14 +27,20 @@ func (a *app) bucketCommand() *cobra.Command {
 
 // settingsFlags are the settings that create and set share.
 type settingsFlags struct {
-	versioning, data string
-	eager            config.Size
+	versioning, data      string
+	policy, ack           string
+	eager                 config.Size
+	keepLosers, loserDays int
 }
 
 func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&s.versioning, "versioning", "", "off, enabled or suspended")
 	c.Flags().StringVar(&s.data, "data", "", "lazy: other segments fetch content when it is read; full: every segment keeps all of it")
 	c.Flags().Var(&s.eager, "eager", "other segments fetch objects up to this size at once; 0 for none")
+	c.Flags().StringVar(&s.policy, "policy", "", "newest: readers see the newest version; keep-both: also those that lost a conflict, as NAME~VERSION")
+	c.Flags().StringVar(&s.ack, "ack", "", "local, or copies: a write waits until a second segment has it")
+	c.Flags().IntVar(&s.keepLosers, "keep-losers", 0, "versions that lost a conflict that are kept of a key, the newest; 0 for all")
+	c.Flags().IntVar(&s.loserDays, "loser-days", 0, "days that they are kept; 0 for ever")
 }
 
 // change is what the command line names.
@@ -48,6 +54,18 @@ func (s *settingsFlags) change(c *cobra.Command) (change admin.SettingsChange) {
 	if c.Flags().Changed("eager") {
 		n := int64(s.eager)
 		change.EagerBytes = &n
+	}
+	if c.Flags().Changed("policy") {
+		change.Policy = &s.policy
+	}
+	if c.Flags().Changed("ack") {
+		change.Ack = &s.ack
+	}
+	if c.Flags().Changed("keep-losers") {
+		change.KeepLosers = &s.keepLosers
+	}
+	if c.Flags().Changed("loser-days") {
+		change.LoserDays = &s.loserDays
 	}
 	return change
 }
@@ -206,7 +224,26 @@ func homeText(b admin.Bucket) string {
 }
 
 func settingsText(s admin.Settings) string {
-	return fmt.Sprintf("versioning %s, data %s, eager %s", s.Versioning, s.Data, config.Size(s.EagerBytes))
+	text := fmt.Sprintf("versioning %s, data %s, eager %s", s.Versioning, s.Data, config.Size(s.EagerBytes))
+	if s.Policy != "newest" {
+		text += ", policy " + s.Policy
+	}
+	if s.Ack != "local" {
+		text += ", ack " + s.Ack
+	}
+	return text
+}
+
+// losersText says what conflicts keep.
+func losersText(l admin.Losers) string {
+	text := "all losers"
+	if l.Keep > 0 {
+		text = fmt.Sprintf("%d losers of a key", l.Keep)
+	}
+	if l.Days > 0 {
+		text += fmt.Sprintf(", for %d days", l.Days)
+	}
+	return text
 }
 
 func writeBucket(w io.Writer, b admin.Bucket) {
@@ -221,6 +258,9 @@ func writeBucket(w io.Writer, b admin.Bucket) {
 	line("versioning", "%s", b.Settings.Versioning)
 	line("data", "%s", b.Settings.Data)
 	line("eager", "%v", config.Size(b.Settings.EagerBytes))
+	line("policy", "%s", b.Settings.Policy)
+	line("ack", "%s", b.Settings.Ack)
+	line("keeps", "%s", losersText(b.Settings.Conflicts))
 	if b.Stats == nil {
 		return
 	}

@@ -29,6 +29,15 @@ type Settings struct {
 	Versioning string `json:"versioning"` // off, enabled or suspended
 	Data       string `json:"data"`       // lazy: payload comes when it is read; full: every segment keeps all
 	EagerBytes int64  `json:"eagerBytes"` // objects up to this size are fetched at once
+	Policy     string `json:"policy"`     // newest or keep-both: what readers see of a conflict
+	Ack        string `json:"ack"`        // local or copies: whether a write waits for a second segment
+	Conflicts  Losers `json:"conflicts"`
+}
+
+// Losers bound the versions that conflicts keep beside the current one. 0 is no bound.
+type Losers struct {
+	Keep int `json:"keep"` // of a key, the newest
+	Days int `json:"days"` // since the bucket's home saw them lose
 }
 
 // SettingsChange changes what is not nil.
@@ -36,6 +45,11 @@ type SettingsChange struct {
 	Versioning *string `json:"versioning,omitempty"`
 	Data       *string `json:"data,omitempty"`
 	EagerBytes *int64  `json:"eagerBytes,omitempty"`
+	Policy     *string `json:"policy,omitempty"`
+	Ack        *string `json:"ack,omitempty"`
+	// KeepLosers and LoserDays are the fields of [Losers].
+	KeepLosers *int `json:"keepLosers,omitempty"`
+	LoserDays  *int `json:"loserDays,omitempty"`
 }
 
 // NewBucket asks for a bucket. Empty fields take the defaults.

@@ -115,6 +115,22 @@ func change(s *segment.Settings, c admin.SettingsChange) error {
 		}
 		s.EagerBytes = *c.EagerBytes
 	}
+	if c.Policy != nil {
+		if err := s.Policy.UnmarshalText([]byte(*c.Policy)); err != nil {
+			return err
+		}
+	}
+	if c.Ack != nil {
+		if err := s.Ack.UnmarshalText([]byte(*c.Ack)); err != nil {
+			return err
+		}
+	}
+	if c.KeepLosers != nil {
+		s.Losers.Keep = *c.KeepLosers
+	}
+	if c.LoserDays != nil {
+		s.Losers.Days = *c.LoserDays
+	}
 	return nil
 }
 
@@ -125,7 +141,10 @@ func bucketOf(b segment.BucketInfo) admin.Bucket {
 	}
 	return admin.Bucket{
 		ID: b.ID.String(), Name: b.Name, Created: b.Created, Home: b.Home.String(), HomeName: b.HomeName, Chunks: b.Cutter.String(),
-		Settings: admin.Settings{Versioning: cmp.Or(b.Settings.Versioning.String(), "off"), Data: data, EagerBytes: b.Settings.EagerBytes},
+		Settings: admin.Settings{
+			Versioning: cmp.Or(b.Settings.Versioning.String(), "off"), Data: data, EagerBytes: b.Settings.EagerBytes,
+			Policy: b.Settings.Policy.String(), Ack: b.Settings.Ack.String(), Conflicts: admin.Losers(b.Settings.Losers),
+		},
 	}
 }
 
