@@ -43,6 +43,7 @@ type Bucket struct {
 	others   Vector       // what has been seen of other origins; replaced, never changed
 	applied  uint64       // of this life's writes
 	settings settingsRecord
+	since    uint64 // log position up to which the settings were applied
 	stats    counters
 	last     uint64      // log position of the last entry that touched the bucket
 	settled  uint64      // log position up to which the base is all of the bucket, whatever it covers: the log may have been cut there
@@ -87,7 +88,7 @@ func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
 // setBase makes base the bucket's, with nothing over it. The caller holds mu, or is alone.
 func (b *Bucket) setBase(n *base) {
 	own := b.s.Origin()
-	b.base, b.stats, b.settings = n, n.stats, n.root.settings
+	b.base, b.stats, b.settings, b.since = n, n.stats, n.root.settings, max(n.at, n.covers)
 	b.overlay, b.tail, b.cost = btree.NewMap[string, *overlayKey](0), nil, 0
 	b.others = n.seen.Clone()
 	b.applied = b.others[own]
@@ -221,7 +222,7 @@ func (b *Bucket) apply(ctx context.Context, pos uint64, r *record, h *hint, size
 		}
 	}
 	if r.settings != nil {
-		b.settings = b.settings.newer(*r.settings)
+		b.settings, b.since = b.settings.newer(*r.settings), pos
 	}
 	b.tail = append(b.tail, tailRecord{pos, r})
 	b.cost += int64(size) + recordCost

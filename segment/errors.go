@@ -19,7 +19,7 @@ var (
 	ErrInvalidPart     = errors.New("invalid part")
 	ErrInvalidName     = errors.New("invalid name")
 	ErrInvalidArgument = errors.New("invalid argument")
-	ErrNotHome         = errors.New("settings are changed at the bucket's home")
+	ErrNotHome         = errors.New("only the bucket's home does that")
 	ErrNoSuchSnapshot  = errors.New("no such snapshot")
 	ErrSnapshotExists  = errors.New("snapshot exists")
 	ErrReadOnly        = errors.New("a snapshot cannot be changed")

@@ -247,6 +247,11 @@ func (b *Bucket) adopt(ctx context.Context, peer ID, o Offer, remote chunk.Store
 	if theirs.settings.by.HLC > b.s.clock.bound() {
 		return fmt.Errorf("settings of %v: %w", theirs.settings.by.Time(), ErrClockAhead)
 	}
+	if theirs.settings.by != (VersionID{}) {
+		if err := b.checkSettings(theirs.settings); err != nil {
+			return err
+		}
+	}
 	if err := b.s.SelfSeen(ctx, map[BucketID]Vector{b.id: theirs.seen}); err != nil {
 		return err
 	}

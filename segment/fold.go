@@ -213,7 +213,8 @@ func (b *Bucket) applyMerge(ctx context.Context, pos uint64, m mergeItem) error 
 // theirs by its history alone and works the heads out, so a peer's heads are never believed.
 func (b *Bucket) merging(ctx context.Context, a *base, theirs root, remote *tree.Store) (_ root, _ counters, newest HLC, _ error) {
 	theirTree := b.tree(remote, theirs.history)
-	history, err := a.historyTree.Apply(ctx, b.mergeEdits(ctx, a, theirs.seen, theirTree, &newest))
+	settings := a.root.settings.newer(theirs.settings)
+	history, err := a.historyTree.Apply(ctx, b.mergeEdits(ctx, a, theirs.seen, settings.by.Epoch, theirTree, &newest))
 	if err != nil {
 		return root{}, counters{}, 0, fmt.Errorf("merge history: %w", err)
 	}
@@ -234,11 +235,11 @@ func (b *Bucket) merging(ctx context.Context, a *base, theirs root, remote *tree
 	if err != nil {
 		return root{}, counters{}, 0, fmt.Errorf("merge heads: %w", err)
 	}
-	return root{heads.Root(), history.Root(), a.seen.Join(theirs.seen), a.root.settings.newer(theirs.settings)}, stats, max(newest, theirs.settings.by.HLC), nil
+	return root{heads.Root(), history.Root(), a.seen.Join(theirs.seen), settings}, stats, max(newest, theirs.settings.by.HLC), nil
 }
 
-// mergeEdits is the union of what both hold, less what one has seen and does not hold.
-func (b *Bucket) mergeEdits(ctx context.Context, a *base, seen Vector, theirs tree.Tree, newest *HLC) iter.Seq2[tree.Edit, error] {
+// mergeEdits is the union of what both hold, less what one has seen and does not hold. No version is of a later epoch than the settings.
+func (b *Bucket) mergeEdits(ctx context.Context, a *base, seen Vector, epoch Epoch, theirs tree.Tree, newest *HLC) iter.Seq2[tree.Edit, error] {
 	return func(yield func(tree.Edit, error) bool) {
 		bound := b.s.clock.bound()
 		for c, err := range tree.Diff(ctx, a.historyTree, theirs) {
@@ -249,6 +250,9 @@ func (b *Bucket) mergeEdits(ctx context.Context, a *base, seen Vector, theirs tr
 			key, id, err := parseHistoryKey(c.Key)
 			if err == nil && c.A == nil && id.HLC > bound { // what comes in; what is here was believed before
 				err = fmt.Errorf("version of %q at %v: %w", key, id.Time(), ErrClockAhead)
+			}
+			if err == nil && c.A == nil && id.Epoch.Compare(epoch) > 0 {
+				err = fmt.Errorf("version of %q in epoch %d, the bucket's is %d: %w", key, id.Epoch.N, epoch.N, ErrRefused)
 			}
 			if c.B != nil {
 				*newest = max(*newest, id.HLC)

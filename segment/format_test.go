@@ -58,6 +58,11 @@ func sampleRecord(t testing.TB) *record {
 	}
 }
 
+// homed are settings as no build before those with homes reads them.
+func homed() Settings {
+	return Settings{Versioning: Versioned, EagerBytes: 4096, Policy: Home, Home: sampleOrigin}
+}
+
 func sampleEntry(t testing.TB) *entry {
 	f := foldItem{bucket: BucketID{1, 2}, prev: 4, covers: 9, root: []byte("root"), stats: counters{1, 2, 3, 4}}
 	return &entry{
@@ -88,6 +93,15 @@ func formats(t testing.TB) map[string]struct {
 	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
 	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: []cursorItem{cursorItem{}.after(e.cursors[0])}, buckets: []bucketState{{e.folds[0], d, true}}}
 	set := Settings{Versioning: Suspended, Full: true, EagerBytes: 4096, Policy: KeepBoth, Ack: Copies, Losers: LoserBounds{Keep: 16, Days: 30}}
+	homedDoc := *d
+	homedDoc.settings = homed()
+	rerecord := func(b []byte) ([]byte, error) {
+		r, err := parseRecord(b)
+		if err != nil {
+			return nil, err
+		}
+		return r.appendTo(nil), nil
+	}
 	return map[string]format{
 		"settings": {set.appendTo(nil), func(b []byte) ([]byte, error) {
 			s, err := parseSettings(b)
@@ -100,13 +114,8 @@ func formats(t testing.TB) map[string]struct {
 			}
 			return v.appendTo(nil, false), nil
 		}},
-		"record": {r.appendTo(nil), func(b []byte) ([]byte, error) {
-			r, err := parseRecord(b)
-			if err != nil {
-				return nil, err
-			}
-			return r.appendTo(nil), nil
-		}},
+		"record":       {r.appendTo(nil), rerecord},
+		"record-homed": {(&record{VersionID: sampleID, settings: &settingsRecord{homed(), sampleID}}).appendTo(nil), rerecord},
 		"entry": {e.appendTo(nil), func(b []byte) ([]byte, error) {
 			e, err := parseEntry(b)
 			if err != nil {
@@ -115,6 +124,13 @@ func formats(t testing.TB) map[string]struct {
 			return e.appendTo(nil), nil
 		}},
 		"bucket-document": {d.appendTo(nil), func(b []byte) ([]byte, error) {
+			d, err := parseBucketDoc(b)
+			if err != nil {
+				return nil, err
+			}
+			return d.appendTo(nil), nil
+		}},
+		"bucket-document-homed": {homedDoc.appendTo(nil), func(b []byte) ([]byte, error) {
 			d, err := parseBucketDoc(b)
 			if err != nil {
 				return nil, err

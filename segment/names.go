@@ -42,10 +42,21 @@ type bucketDoc struct {
 	settings Settings // the first
 }
 
-const bucketDocFormat = 1
+// The formats of a bucket's document; see those of a record.
+const (
+	bucketDocFormat      = 1
+	bucketDocFormatHomed = 2 // first settings with a home or its policy
+)
+
+func (d *bucketDoc) format() uint64 {
+	if d.settings.homed() {
+		return bucketDocFormatHomed
+	}
+	return bucketDocFormat
+}
 
 func (d *bucketDoc) appendTo(b []byte) []byte {
-	b = putUint(b, 1, bucketDocFormat)
+	b = putUint(b, 1, d.format())
 	b = putMessage(b, 2, d.id[:])
 	b = putBytes(b, 3, d.name)
 	b = putFixed(b, 4, uint64(d.created))
@@ -90,7 +101,7 @@ func parseBucketDoc(b []byte) (*bucketDoc, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case format != bucketDocFormat:
+	case format < d.format() || format > bucketDocFormatHomed:
 		return nil, fmt.Errorf("bucket document format %d: %w", format, ErrForeign)
 	}
 	if err := d.cutter.Validate(); err != nil {
@@ -338,6 +349,8 @@ type BucketInfo struct {
 	HomeName string       `json:"homeName"`
 	Cutter   dedup.Params `json:"cutter"`
 	Settings Settings     `json:"settings"`
+	Epoch    Epoch        `json:"-"`    // that writes are stamped with
+	Here     bool         `json:"here"` // this life of this segment is the home
 }
 
 // Buckets are all buckets of the federation, by name.
@@ -351,7 +364,9 @@ func (s *Segment) Buckets() []BucketInfo {
 
 func (b *Bucket) info(name string) BucketInfo {
 	d := b.doc.Load()
-	return BucketInfo{d.id, name, d.created.Time(), d.home, b.s.SegmentName(d.home), d.cutter, b.Settings()}
+	set := b.settingsNow()
+	home := b.homeOf(set.Settings)
+	return BucketInfo{d.id, name, d.created.Time(), home.Segment, b.s.SegmentName(home.Segment), d.cutter, set.Settings, set.by.Epoch, b.isHome(set.Settings)}
 }
 
 // Info is what the bucket is, under the name it has now.
@@ -411,6 +426,9 @@ func (s *Segment) CreateBucket(ctx context.Context, name string, o BucketOptions
 	}
 	if o.Settings != nil {
 		doc.settings = *o.Settings
+	}
+	if doc.settings.Home = (Origin{}); doc.settings.Policy == Home {
+		doc.settings.Home = s.Origin()
 	}
 	if err := doc.settings.validate(); err != nil {
 		return nil, err
@@ -479,31 +497,6 @@ func (s *Segment) introduce(ctx context.Context) error {
 		return nil
 	}
 	return s.putDoc(ctx, docSegment+s.cfg.ID.String(), []byte(s.cfg.Name))
-}
-
-// Configure changes the settings. Only the bucket's home does: elsewhere it is ErrNotHome.
-func (b *Bucket) Configure(ctx context.Context, change func(*Settings) error) error {
-	if b.frozen != "" {
-		return ErrReadOnly
-	}
-	if home := b.doc.Load().home; home != b.s.cfg.ID {
-		return fmt.Errorf("the home of bucket %q is %s: %w", b.Info().Name, b.s.SegmentName(home), ErrNotHome)
-	}
-	b.gate.Lock() // no write is planned by the old settings after the new ones
-	defer b.gate.Unlock()
-	set := b.Settings()
-	if err := change(&set); err != nil {
-		return err
-	}
-	if err := set.validate(); err != nil {
-		return err
-	}
-	if set == b.Settings() {
-		return nil
-	}
-	v := b.view("")
-	r := &record{deps: v.deps, settings: &settingsRecord{Settings: set}}
-	return b.s.submit(plan{b: b, r: r, own: v.own})
 }
 
 func validBucketName(name string) bool {

@@ -11,11 +11,10 @@ import (
 // It is the declarative twin of apply, fold and merge: it knows nothing of trees, overlays, feeds or syncs.
 type oracle struct {
 	written map[BucketID]map[Dot]*record
-	initial map[BucketID]settingsRecord
 }
 
 func newOracle() *oracle {
-	return &oracle{map[BucketID]map[Dot]*record{}, map[BucketID]settingsRecord{}}
+	return &oracle{map[BucketID]map[Dot]*record{}}
 }
 
 // learn takes in the records of a site's own that its log holds from pos on, and returns the position to go on from. A dot with another
@@ -104,7 +103,42 @@ func (o *oracle) check(w *world, s *site, id BucketID) error {
 	if g, w := render(got), render(want); g != w {
 		return fmt.Errorf("%s, having seen %v, holds\n%swant\n%s", s.Name(), c, g, w)
 	}
+	if want := o.settings(b, c); b.settingsNow() != want {
+		return fmt.Errorf("%s, having seen %v, has settings %+v, want %+v", s.Name(), c, b.settingsNow(), want)
+	}
 	return o.checkViews(w, s, b, want)
+}
+
+// settings are the newest of those that were seen.
+func (o *oracle) settings(b *Bucket, c Vector) settingsRecord {
+	out := settingsRecord{Settings: b.doc.Load().settings}
+	for d, r := range o.written[b.id] {
+		if c.Has(d) && r.settings != nil && out.by.Compare(r.VersionID) < 0 {
+			out = settingsRecord{r.settings.Settings, r.VersionID}
+		}
+	}
+	return out
+}
+
+// known is what the writer of r had seen.
+func (r *record) known() Vector { return r.deps.With(Dot{r.Dot.Origin, r.Dot.N - 1}) }
+
+// checkEpochs looks at each write with its writer's eyes: it bears the epoch of the settings that it had seen, or begins the next one. Under
+// the policy home that is the home's alone, and no two of its writes of one key, each on condition of what is there, replace the same.
+func (o *oracle) checkEpochs(b *Bucket) error {
+	for _, r := range o.written[b.id] {
+		was := o.settings(b, r.known())
+		switch {
+		case r.settings != nil && r.Epoch == (Epoch{was.by.Epoch.N + 1, r.Dot.Origin}):
+		case r.Epoch != was.by.Epoch:
+			return fmt.Errorf("%v bears epoch %v, having seen %v", r.Dot, r.Epoch, was.by.Epoch)
+		case r.settings != nil && (r.settings.Home != was.Home || (r.settings.Policy == Home) != (was.Policy == Home)):
+			return fmt.Errorf("%v changes the home and begins no epoch", r.Dot)
+		case was.Policy == Home && !b.homeOf(was.Settings).is(r.Dot.Origin):
+			return fmt.Errorf("%v is not the write of its home, %v", r.Dot, was.Home)
+		}
+	}
+	return nil
 }
 
 // checkViews compares what is derived: heads, listing, conflicts, counters.
@@ -214,7 +248,7 @@ const resolving = "resolving "
 // plain write of content names none, a resolving one all, and any other write all or none.
 func (o *oracle) checkAddressed(id BucketID) error {
 	for _, r := range o.written[id] {
-		seen := r.deps.With(Dot{r.Dot.Origin, r.Dot.N - 1})
+		seen := r.known()
 		var known map[string][]*Version
 		for _, e := range r.effects {
 			named := map[VersionID]bool{}

@@ -6,8 +6,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Policy says what readers of a bucket see of writes that were made at two segments at once. It never decides what is kept: the state is the
-// same under each.
+// Policy says what becomes of writes that are made at two segments at once: who may make them, and what readers see. It never decides what is
+// kept: the state is the same function of the writes under each.
 type Policy uint8
 
 const (
@@ -15,7 +15,7 @@ const (
 	Newest Policy = iota
 	// KeepBoth also shows each open loser as a file beside the key: see [LoserName].
 	KeepBoth
-	// Home lets the bucket's home make all writes, so that there are no conflicts.
+	// Home lets the bucket's home make all writes, so that there are no conflicts: see [Settings.Home].
 	Home
 )
 

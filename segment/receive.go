@@ -156,9 +156,20 @@ type receipt struct {
 	life uint32 // of the peer
 	e    *entry
 	seen map[BucketID]Vector // what will be seen of each bucket when the entry is applied
+	set  map[BucketID]settingsRecord
 }
 
-func (r *receipt) begin() { r.e, r.seen = &entry{}, map[BucketID]Vector{} }
+func (r *receipt) begin() {
+	r.e, r.seen, r.set = &entry{}, map[BucketID]Vector{}, map[BucketID]settingsRecord{}
+}
+
+// settings are those of a bucket that an item of the batch finds.
+func (r *receipt) settings(b *Bucket) settingsRecord {
+	if s, ok := r.set[b.id]; ok {
+		return s
+	}
+	return b.settingsNow()
+}
 
 func (r *receipt) commit(to Cursor) error {
 	r.at.Cursor = to
@@ -251,6 +262,16 @@ func (r *receipt) admit(ctx context.Context, b *Bucket, item FeedItem) (bool, er
 	}
 	if !c.Covers(rec.deps) || c[rec.Dot.Origin] != rec.Dot.N-1 {
 		return false, nil
+	}
+	set := r.settings(b)
+	if err := rec.checkEpoch(set.by.Epoch); err != nil {
+		return false, err
+	}
+	if rec.settings != nil {
+		if err := b.checkSettings(*rec.settings); err != nil {
+			return false, err
+		}
+		r.set[b.id] = set.newer(*rec.settings)
 	}
 	for i := range rec.effects { // bring the heads into the cache, not to read them under the bucket's lock
 		if _, err := b.view(rec.effects[i].key).head(ctx, rec.effects[i].key); err != nil {

@@ -33,9 +33,22 @@ type goneHold struct {
 // own says whether the effect puts the record's own version.
 func (r *record) own(e *effect) bool { return e.hold != nil && e.hold.Dot == r.Dot }
 
+// The formats of a record. It bears the lowest that says all it says: a build that does not know a format refuses the record.
 const (
-	recordFormat = 1
+	recordFormat      = 1
+	recordFormatHomed = 2 // settings with a home or its policy, an answered request
+	recordFormatLast  = recordFormatHomed
+)
 
+// format is the lowest that the record can bear.
+func (r *record) format() uint64 {
+	if r.settings != nil && r.settings.homed() {
+		return recordFormatHomed
+	}
+	return recordFormat
+}
+
+const (
 	recordFieldFormat   = 1
 	recordFieldID       = 2
 	recordFieldDeps     = 3
@@ -51,7 +64,7 @@ const (
 )
 
 func (r *record) appendTo(b []byte) []byte {
-	b = putUint(b, recordFieldFormat, recordFormat)
+	b = putUint(b, recordFieldFormat, r.format())
 	b = putPart(b, recordFieldID, r.VersionID.appendTo)
 	b = putSome(b, recordFieldDeps, r.deps.appendTo)
 	for i := range r.effects {
@@ -144,7 +157,7 @@ func parseRecord(b []byte) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if format != recordFormat || r.Dot.N == 0 {
+	if format < r.format() || format > recordFormatLast || r.Dot.N == 0 {
 		return nil, fmt.Errorf("record format %d, dot %v: %w", format, r.Dot, ErrForeign)
 	}
 	return r, nil

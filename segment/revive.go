@@ -151,7 +151,7 @@ func (b *Bucket) takeOver(o *Bucket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.base, b.overlay, b.tail, b.others, b.applied = o.base, o.overlay, o.tail, o.others, o.applied
-	b.settings, b.stats, b.cost, b.last = o.settings, o.stats, o.cost, max(b.last, o.last)
+	b.settings, b.since, b.stats, b.cost, b.last = o.settings, o.since, o.stats, o.cost, max(b.last, o.last)
 	b.next = max(b.next, b.applied)
 	b.broken = nil
 }

@@ -56,6 +56,9 @@ type Settings struct {
 	Ack Ack `json:"ack"`
 	// Losers bound what conflicts keep.
 	Losers LoserBounds `json:"conflicts"`
+	// Home is the one life of a segment that changes the settings and, under the policy Home, makes all writes. Zero: any life of the segment
+	// that made the bucket. [Bucket.MoveHome] and [Bucket.TakeHome] alone change it.
+	Home Origin `json:"-"`
 
 	unknown string // fields of later builds; a string, so that settings compare with ==
 }
@@ -69,11 +72,14 @@ func DefaultSettings() Settings {
 }
 
 func (s Settings) validate() error {
-	if s.Versioning > Suspended || s.EagerBytes < 0 || s.Policy > Newest || s.Ack > Local || !s.Losers.valid() {
+	if s.Versioning > Suspended || s.EagerBytes < 0 || s.Policy == KeepBoth || s.Policy > Home || s.Ack > Local || !s.Losers.valid() {
 		return fmt.Errorf("settings %+v: %w", s, ErrInvalidArgument)
 	}
 	return nil
 }
+
+// homed says whether a build that knows of no homes but the bucket's first would get the settings wrong.
+func (s Settings) homed() bool { return s.Policy == Home || s.Home != (Origin{}) }
 
 // settingsRecord is a register: the newest write counts.
 type settingsRecord struct {
@@ -93,6 +99,9 @@ func (s Settings) appendTo(b []byte) []byte {
 	b = putBool(b, 2, s.Full)
 	b = putUint(b, 3, uint64(s.EagerBytes))
 	b = putUint(b, 4, uint64(s.Policy))
+	if s.Home != (Origin{}) {
+		b = putPart(b, 5, func(b []byte) []byte { return appendOrigin(b, s.Home) })
+	}
 	b = putUint(b, 7, uint64(s.Ack))
 	b = putSome(b, 8, s.Losers.appendTo)
 	return append(b, s.unknown...)
@@ -109,6 +118,13 @@ func parseSettings(b []byte) (s Settings, err error) {
 			s.EagerBytes = int64(f.n)
 		case f.num == 4 && f.typ == protowire.VarintType && f.n <= uint64(Home):
 			s.Policy = Policy(f.n)
+		case f.num == 5 && f.typ == protowire.BytesType:
+			o, rest, ok := takeOrigin(f.b)
+			if !ok || len(rest) > 0 || o.Segment == 0 {
+				s.unknown += string(f.raw)
+				return nil
+			}
+			s.Home = o
 		case f.num == 7 && f.typ == protowire.VarintType && f.n <= uint64(Copies):
 			s.Ack = Ack(f.n)
 		case f.num == 8 && f.typ == protowire.BytesType:

@@ -89,8 +89,10 @@ func (m *sim) act(s *site) error {
 	case n < 6:
 		m.step = "delete bucket"
 		return allow(s.DeleteBucket(m.ctx, fmt.Sprintf("bucket%d", m.rng.IntN(2))), ErrNoSuchBucket, ErrBucketNotEmpty)
-	case n < 50:
+	case n < 48:
 		return m.write(s)
+	case n < 50:
+		return m.rehome(s)
 	case n < 54:
 		m.step = "fold"
 		if b := m.anyBucket(s); b != nil {
@@ -166,8 +168,31 @@ func (m *sim) anyBucket(s *site) *Bucket {
 	return s.bucket(all[m.rng.IntN(len(all))].ID)
 }
 
-// write is one random write of a few keys.
-func (m *sim) write(s *site) error {
+// rehome changes a bucket's policy or its home.
+func (m *sim) rehome(s *site) error {
+	b := m.anyBucket(s)
+	if b == nil {
+		return nil
+	}
+	switch m.rng.IntN(4) {
+	case 0:
+		m.step = "take the home"
+		return b.TakeHome(m.ctx)
+	case 1:
+		to := m.sites[m.rng.IntN(len(m.sites))]
+		m.step = "move the home to " + to.Name()
+		return allow(b.MoveHome(m.ctx, to.ID()), ErrNotHome, ErrUnavailable)
+	default:
+		policy := []Policy{Home, Newest}[m.rng.IntN(2)]
+		m.step = "policy " + policy.String()
+		return allow(b.Configure(m.ctx, func(set *Settings) error { set.Policy = policy; return nil }), ErrNotHome)
+	}
+}
+
+// write is one random write of a few keys, which only the home may make under that policy.
+func (m *sim) write(s *site) error { return allow(m.writeAny(s), ErrNotHome) }
+
+func (m *sim) writeAny(s *site) error {
 	b := m.anyBucket(s)
 	if b == nil {
 		m.step = "create bucket"
@@ -381,6 +406,9 @@ func (m *sim) finish(t *testing.T, seed uint64, trace *strings.Builder) {
 			t.Errorf("seed %d: bucket %v has roots %v", seed, id, roots)
 		}
 		if err := m.oracle.checkFates(id, m.sites[0].bucket(id).Seen()); err != nil {
+			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
+		}
+		if err := m.oracle.checkEpochs(m.sites[0].bucket(id)); err != nil {
 			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
 		}
 		if err := m.oracle.checkAddressed(id); err != nil {

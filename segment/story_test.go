@@ -19,6 +19,8 @@ import (
 //
 //	sites a b c                        the sites, all linked; the first line of a story
 //	site a create BUCKET [VERSIONING]  also: drop BUCKET, versioning VERSIONING
+//	site a policy newest|home          of bucket box, at its home
+//	site a home b, site a take-home    a hands box over to b; a makes itself its home
 //	site a put KEY VALUE               in bucket box; KEY may be BUCKET/KEY
 //	site a delete KEY                  a plain DELETE
 //	site a resolve KEY VERSION         the conflict of KEY ends in favour of VERSION
@@ -183,6 +185,9 @@ func (s *story) act(a *site, verb string, args []string) error {
 	if verb == "drop" {
 		return a.DeleteBucket(s.ctx, args[0])
 	}
+	if len(args) == 0 {
+		args = []string{""}
+	}
 	bucket, key, ok := strings.Cut(args[0], "/")
 	if !ok {
 		bucket, key = "box", args[0]
@@ -194,6 +199,12 @@ func (s *story) act(a *site, verb string, args []string) error {
 	switch verb {
 	case "versioning":
 		return b.Configure(s.ctx, func(set *Settings) error { return set.Versioning.UnmarshalText([]byte(args[0])) })
+	case "policy":
+		return b.Configure(s.ctx, func(set *Settings) error { return set.Policy.UnmarshalText([]byte(args[0])) })
+	case "home":
+		return b.MoveHome(s.ctx, s.site(args[0]).ID())
+	case "take-home":
+		return b.TakeHome(s.ctx)
 	case "put":
 		_, err = b.Put(s.ctx, key, Attrs{ETag: args[1]}, Cond{}, strings.NewReader(args[1]))
 	case "put-resolving":
@@ -310,7 +321,11 @@ func (s *story) drawDebts(out *strings.Builder, a *site) {
 
 func (s *story) draw(out *strings.Builder, what string, b *Bucket, info BucketInfo) {
 	if what == "buckets" {
-		fmt.Fprintf(out, "  %s of %s, versioning %v, %d keys\n", info.Name, info.HomeName, info.Settings.Versioning, b.Stats().Objects)
+		fmt.Fprintf(out, "  %s of %s, versioning %v, %d keys", info.Name, info.HomeName, info.Settings.Versioning, b.Stats().Objects)
+		if info.Epoch.N > 0 || info.Settings.homed() {
+			fmt.Fprintf(out, ", conflicts %v, epoch %d", info.Settings.Policy, info.Epoch.N)
+		}
+		out.WriteString("\n")
 		return
 	}
 	fmt.Fprintf(out, "  %s\n", info.Name)

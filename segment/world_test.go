@@ -195,7 +195,7 @@ func (w *world) repay(r, s *site) error {
 func (s *site) arriving(items []FeedItem) []FeedItem {
 	for i := range items {
 		if s.old[items[i].Bucket] && len(items[i].Record) > 0 {
-			items[i].Record = append([]byte{recordFieldFormat << 3, recordFormat + 1}, items[i].Record[2:]...)
+			items[i].Record = append([]byte{recordFieldFormat << 3, 100}, items[i].Record[2:]...)
 		}
 	}
 	return items

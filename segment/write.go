@@ -66,6 +66,7 @@ type plan struct {
 	own     Dot // the last of this segment's own writes that it was planned in knowledge of
 	hint    *hint
 	payload []chunk.Chunk
+	turn    *turn // of settings
 }
 
 // submit names, stamps, logs and applies records as one step. It returns when they are durable and applied.
@@ -84,34 +85,50 @@ func (s *Segment) enqueue(plans []plan) (*pending, error) {
 	defer s.naming.RUnlock()
 	order := slices.Clone(plans)
 	slices.SortFunc(order, func(a, b plan) int { return bytes.Compare(a.b.id[:], b.b.id[:]) })
-	e := &entry{}
 	for i, p := range order {
 		if i == 0 || order[i-1].b != p.b {
 			p.b.seq.Lock()
+			defer p.b.seq.Unlock()
 		}
 	}
+	e := &entry{}
 	for _, p := range plans {
-		dot := p.b.nextDot()
-		if p.own.N > 0 && p.own.Origin != dot.Origin { // else it is known without being said
-			p.r.deps = p.r.deps.With(p.own)
-		}
-		p.r.name(VersionID{Stamp{p.epoch(), s.clock.now()}, dot})
-		w := write{bucket: p.b.id, record: p.r, hint: p.hint, made: p.payload}
-		for _, c := range p.payload {
-			w.payload = append(w.payload, c.Data())
+		w, err := p.write()
+		if err != nil {
+			return nil, unnamed(plans[:len(e.writes)], err)
 		}
 		e.writes = append(e.writes, w)
 	}
 	pending, err := s.append(e)
-	for i, p := range order {
+	return pending, unnamed(plans, err)
+}
+
+// unnamed takes back the names that were given out, if err says that they are not used.
+func unnamed(plans []plan, err error) error {
+	for _, p := range plans {
 		if err != nil {
 			p.b.next--
 		}
-		if i == 0 || order[i-1].b != p.b {
-			defer p.b.seq.Unlock()
-		}
 	}
-	return pending, err
+	return err
+}
+
+// write names and stamps the plan's record. The caller holds naming and seq.
+func (p plan) write() (write, error) {
+	own := p.b.s.Origin()
+	if p.own.N > 0 && p.own.Origin != own { // else it is known without being said
+		p.r.deps = p.r.deps.With(p.own)
+	}
+	epoch, err := p.epoch(own)
+	if err != nil {
+		return write{}, err
+	}
+	p.r.name(VersionID{Stamp{epoch, p.b.s.clock.now()}, p.b.nextDot()})
+	w := write{bucket: p.b.id, record: p.r, hint: p.hint, made: p.payload}
+	for _, c := range p.payload {
+		w.payload = append(w.payload, c.Data())
+	}
+	return w, nil
 }
 
 // nextDot gives a name of this life out. The caller holds naming and seq.
@@ -126,12 +143,6 @@ func (b *Bucket) lastGiven() uint64 {
 		b.life, b.next = own.Inc, b.Seen()[own]
 	}
 	return b.next
-}
-
-func (p plan) epoch() Epoch {
-	p.b.mu.RLock()
-	defer p.b.mu.RUnlock()
-	return p.b.settings.by.Epoch
 }
 
 // name gives the record, and the version it puts, their id.
