@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ func (a *app) bucketCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(a.bucketCreateCommand(), a.bucketListCommand(), a.bucketShowCommand(), a.bucketSetCommand(), a.bucketDeleteCommand())
+	c.AddCommand(a.bucketCreateCommand(), a.bucketListCommand(), a.bucketShowCommand(), a.bucketSetCommand(), a.bucketHomeCommand(), a.bucketDeleteCommand())
 	return c
 }
 
@@ -37,7 +38,7 @@ func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&s.versioning, "versioning", "", "off, enabled or suspended")
 	c.Flags().StringVar(&s.data, "data", "", "lazy: other segments fetch content when it is read; full: every segment keeps all of it")
 	c.Flags().Var(&s.eager, "eager", "other segments fetch objects up to this size at once; 0 for none")
-	c.Flags().StringVar(&s.policy, "policy", "", "newest: readers see the newest version; keep-both: also those that lost a conflict, as NAME~VERSION")
+	c.Flags().StringVar(&s.policy, "policy", "", "newest: readers see the newest version; keep-both: also those that lost a conflict, as NAME~VERSION; home: every write is the home's")
 	c.Flags().StringVar(&s.ack, "ack", "", "local, or copies: a write waits until a second segment has it")
 	c.Flags().IntVar(&s.keepLosers, "keep-losers", 0, "versions that lost a conflict that are kept of a key, the newest; 0 for all")
 	c.Flags().IntVar(&s.loserDays, "loser-days", 0, "days that they are kept; 0 for ever")
@@ -100,7 +101,8 @@ func (a *app) bucketSetCommand() *cobra.Command {
 		Use:   "set BUCKET",
 		Short: "Change a bucket's settings, at its home",
 		Example: `  edgefs bucket set photos --versioning enabled
-  edgefs bucket set photos --data full`,
+  edgefs bucket set photos --data full
+  edgefs bucket set ledger --policy home`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change := settings.change(cmd)
@@ -110,7 +112,7 @@ func (a *app) bucketSetCommand() *cobra.Command {
 			return a.withBucket(func(client *admin.Client) (admin.Bucket, error) {
 				return client.SetBucket(cmd.Context(), args[0], change)
 			},
-				func(b admin.Bucket) { a.said("%s: %s", b.Name, settingsText(b.Settings)) })
+				func(b admin.Bucket) { a.said("%s: %s%s", b.Name, settingsText(b.Settings), pendingText(b)) })
 		},
 	}
 	settings.add(c)
@@ -257,10 +259,14 @@ func writeBucket(w io.Writer, b admin.Bucket) {
 	line("chunks", "%s", b.Chunks)
 	line("versioning", "%s", b.Settings.Versioning)
 	line("data", "%s", b.Settings.Data)
+	line("epoch", "%d", b.Epoch)
 	line("eager", "%v", config.Size(b.Settings.EagerBytes))
 	line("policy", "%s", b.Settings.Policy)
 	line("ack", "%s", b.Settings.Ack)
 	line("keeps", "%s", losersText(b.Settings.Conflicts))
+	if len(b.Pending) > 0 {
+		line("settings", "pending: not known yet at %s", strings.Join(b.Pending, ", "))
+	}
 	if b.Stats == nil {
 		return
 	}

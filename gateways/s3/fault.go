@@ -156,7 +156,7 @@ func faultOf(err error) *fault {
 		return &fault{code: errInvalidArgument, cause: err}
 	case errors.Is(err, segment.ErrInvalidArgument):
 		return &fault{code: errInvalidArgument, cause: err}
-	case errors.Is(err, segment.ErrNotHome):
+	case errors.Is(err, segment.ErrNotHome) && !errors.Is(err, segment.ErrUnavailable):
 		f := errInvalidBucketState.say("%v", err)
 		f.cause = err
 		return f

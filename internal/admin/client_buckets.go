@@ -35,6 +35,11 @@ func (c *Client) SetBucket(ctx context.Context, name string, change SettingsChan
 	return b, c.call(ctx, request{method: http.MethodPatch, path: bucketPath(name, "")}, change, &b)
 }
 
+// MoveHome makes a segment the home of a bucket: at the old home or, by force, at the new.
+func (c *Client) MoveHome(ctx context.Context, name string, m HomeMove) (b Bucket, err error) {
+	return b, c.call(ctx, request{method: http.MethodPost, path: bucketPath(name, "/home")}, m, &b)
+}
+
 // DeleteBucket removes an empty bucket.
 func (c *Client) DeleteBucket(ctx context.Context, name string) error {
 	return c.call(ctx, request{method: http.MethodDelete, path: bucketPath(name, ""), patient: true}, nil, nil)

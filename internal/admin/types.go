@@ -19,7 +19,10 @@ type Bucket struct {
 	Created  time.Time    `json:"created"`
 	Home     string       `json:"home"` // the segment that changes the settings
 	HomeName string       `json:"homeName,omitempty"`
-	Chunks   string       `json:"chunks"` // how payload is cut
+	HomeHere bool         `json:"homeHere"`          // it is this segment, in the life that it leads
+	Epoch    uint32       `json:"epoch"`             // how often the home, or the policy "home", changed
+	Pending  []string     `json:"pending,omitempty"` // linked segments that may not know the settings yet; when one bucket was asked for
+	Chunks   string       `json:"chunks"`            // how payload is cut
 	Settings Settings     `json:"settings"`
 	Stats    *BucketStats `json:"stats,omitempty"`
 }
@@ -29,7 +32,7 @@ type Settings struct {
 	Versioning string `json:"versioning"` // off, enabled or suspended
 	Data       string `json:"data"`       // lazy: payload comes when it is read; full: every segment keeps all
 	EagerBytes int64  `json:"eagerBytes"` // objects up to this size are fetched at once
-	Policy     string `json:"policy"`     // newest or keep-both: what readers see of a conflict
+	Policy     string `json:"policy"`     // newest or keep-both: what readers see of a conflict; home: every write is the home's
 	Ack        string `json:"ack"`        // local or copies: whether a write waits for a second segment
 	Conflicts  Losers `json:"conflicts"`
 }
@@ -50,6 +53,12 @@ type SettingsChange struct {
 	// KeepLosers and LoserDays are the fields of [Losers].
 	KeepLosers *int `json:"keepLosers,omitempty"`
 	LoserDays  *int `json:"loserDays,omitempty"`
+}
+
+// HomeMove makes a segment, by its name or id, the home of a bucket.
+type HomeMove struct {
+	Segment string `json:"segment"`
+	Force   bool   `json:"force,omitempty"` // without asking the old home: only of the segment that is asked
 }
 
 // NewBucket asks for a bucket. Empty fields take the defaults.

@@ -44,6 +44,9 @@ func (l siteLinks) Remove(_ context.Context, peer string) error {
 	return linkFault(l.s.links.Remove(peer))
 }
 
+// Pending implements server.Links.
+func (l siteLinks) Pending(id segment.BucketID) []segment.ID { return l.s.links.Pending(id) }
+
 // Join implements server.Links.
 func (l siteLinks) Join(ctx context.Context, invitation string) (admin.Link, error) {
 	peer, err := l.d.join(ctx, invitation)

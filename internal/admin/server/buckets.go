@@ -62,7 +62,7 @@ func (s *Server) bucket(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	info := bucketOf(b.Info())
+	info := s.withPending(b)
 	info.Stats = stats(b)
 	return ok(w, info)
 }
@@ -79,7 +79,7 @@ func (s *Server) setBucket(w http.ResponseWriter, r *http.Request) error {
 	if err := b.Configure(r.Context(), func(set *segment.Settings) error { return change(set, c) }); err != nil {
 		return err
 	}
-	return ok(w, bucketOf(b.Info()))
+	return ok(w, s.withPending(b))
 }
 
 func (s *Server) deleteBucket(w http.ResponseWriter, r *http.Request) error {
@@ -140,7 +140,8 @@ func bucketOf(b segment.BucketInfo) admin.Bucket {
 		data = dataFull
 	}
 	return admin.Bucket{
-		ID: b.ID.String(), Name: b.Name, Created: b.Created, Home: b.Home.String(), HomeName: b.HomeName, Chunks: b.Cutter.String(),
+		ID: b.ID.String(), Name: b.Name, Created: b.Created, Home: b.Home.String(), HomeName: b.HomeName, HomeHere: b.Here,
+		Epoch: b.Epoch.N, Chunks: b.Cutter.String(),
 		Settings: admin.Settings{
 			Versioning: cmp.Or(b.Settings.Versioning.String(), "off"), Data: data, EagerBytes: b.Settings.EagerBytes,
 			Policy: b.Settings.Policy.String(), Ack: b.Settings.Ack.String(), Conflicts: admin.Losers(b.Settings.Losers),

@@ -22,6 +22,8 @@ type Links interface {
 	Join(ctx context.Context, invitation string) (admin.Link, error)
 	// Remove ends the link with a peer, by its name or id.
 	Remove(ctx context.Context, peer string) error
+	// Pending are the peers that may not know a bucket's settings yet.
+	Pending(segment.BucketID) []segment.ID
 }
 
 // Config is what the API stands on. All fields are needed.
@@ -57,6 +59,7 @@ func New(c Config) *Server {
 		"GET /buckets/{bucket}":            s.bucket,
 		"PATCH /buckets/{bucket}":          s.setBucket,
 		"DELETE /buckets/{bucket}":         s.deleteBucket,
+		"POST /buckets/{bucket}/home":      s.moveHome,
 		"GET /buckets/{bucket}/objects":    s.list,
 		"GET /buckets/{bucket}/conflicts":  s.conflicts,
 		"POST /buckets/{bucket}/conflicts": s.resolve,

@@ -86,6 +86,8 @@ func (noLinks) Remove(_ context.Context, peer string) error {
 	return &admin.Error{Code: admin.NoSuchLink, Message: "no link with " + peer}
 }
 
+func (noLinks) Pending(segment.BucketID) []segment.ID { return nil }
+
 func newServer(t *testing.T) *Server {
 	t.Helper()
 	chunks := &memory{chunks: map[chunk.ID]chunk.Chunk{}}
