@@ -23,11 +23,16 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// open opens a journal and waits for its next file: what is done to the disk afterwards meets what the test does, not that.
 func open(t testing.TB, opts Options, from uint64) (*Journal, []string) {
 	t.Helper()
 	var got []string
 	j, err := Open(opts, from, collect(&got, from))
 	must(t, err)
+	select {
+	case <-j.tended:
+	case <-j.Failed():
+	}
 	t.Cleanup(func() { _ = j.Close() })
 	return j, got
 }
