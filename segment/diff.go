@@ -21,6 +21,20 @@ type Difference struct {
 // whatever the size of the bucket. An error ends the sequence.
 func Diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
+		for d, err := range diff(ctx, from, to, prefix) {
+			if err == nil && reserved(d.Key) {
+				continue
+			}
+			if !yield(d, err) {
+				return
+			}
+		}
+	}
+}
+
+// diff is Diff with the reserved keys of what is below the prefix.
+func diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Difference, error] {
+	return func(yield func(Difference, error) bool) {
 		if from.id != to.id || from.s != to.s {
 			yield(Difference{}, fmt.Errorf("these are two buckets, not two states of one: %w", ErrInvalidArgument))
 			return
@@ -43,7 +57,7 @@ func Diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Differ
 				return // what follows is not listed
 			}
 			d, err := difference(c)
-			if err == nil && (d.same() || !strings.HasPrefix(d.Key, prefix)) {
+			if err == nil && (d.same() || !strings.HasPrefix(d.Key, prefix) && !reservedFor(d.Key, prefix)) {
 				continue
 			}
 			if !yield(d, err) || err != nil {
@@ -88,7 +102,7 @@ type Restored struct {
 // each key with what was done so far.
 func (b *Bucket) Restore(ctx context.Context, from *Bucket, prefix string, done func(Difference, Restored)) (Restored, error) {
 	var r Restored
-	for d, err := range Diff(ctx, b, from, prefix) {
+	for d, err := range diff(ctx, b, from, prefix) {
 		if err == nil {
 			err = b.restore(ctx, from, d)
 		}
@@ -97,6 +111,8 @@ func (b *Bucket) Restore(ctx context.Context, from *Bucket, prefix string, done 
 			r.Skipped++
 		case err != nil:
 			return r, err
+		case reserved(d.Key):
+			continue
 		case d.To == nil:
 			r.Deleted++
 		default:
@@ -110,6 +126,9 @@ func (b *Bucket) Restore(ctx context.Context, from *Bucket, prefix string, done 
 }
 
 func (b *Bucket) restore(ctx context.Context, from *Bucket, d Difference) error {
+	if reserved(d.Key) {
+		return b.restoreReserved(ctx, d)
+	}
 	cond := Cond{Absent: d.From == nil}
 	if d.From != nil {
 		cond.Version = &d.From.VersionID

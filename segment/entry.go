@@ -299,7 +299,7 @@ func bucketIDOf(b []byte) (id BucketID, err error) {
 	return BucketID(b), nil
 }
 
-// counters are sums over a bucket's keys. They are a function of its state, kept beside it.
+// counters are sums over a bucket's keys but the reserved ones. They are a function of its state, kept beside it.
 type counters struct {
 	objects   int64 // keys whose current version is content
 	bytes     int64 // their sizes
@@ -308,6 +308,9 @@ type counters struct {
 }
 
 func (c *counters) add(h head, sign int64) {
+	if len(h.versions) > 0 && reserved(h.versions[0].Key) {
+		return
+	}
 	if v := h.content(); v != nil {
 		c.objects += sign
 		c.bytes += sign * v.Size()

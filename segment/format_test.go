@@ -90,6 +90,7 @@ func formats(t testing.TB) map[string]struct {
 	v, r, e, d := sampleVersion(t), sampleRecord(t), sampleEntry(t), sampleDoc()
 	rt := root{chunk.ID{1}, chunk.ID{2}, Vector{sampleOrigin: 5, Origin{9, 1}: 1}, *r.settings}
 	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4}}
+	fa := fileAttrs{SymbolicLink, 0o6750, 1000, 100, 1795000000123456789, -5, FileID{1, 2}, 77, "../target", map[string]string{"user.a": "1", "user.b": "\x00"}, nil}
 	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
 	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: []cursorItem{cursorItem{}.after(e.cursors[0])}, buckets: []bucketState{{e.folds[0], d, true}}}
 	set := Settings{Versioning: Suspended, Full: true, EagerBytes: 4096, Policy: KeepBoth, Ack: Copies, Losers: LoserBounds{Keep: 16, Days: 30}}
@@ -151,6 +152,13 @@ func formats(t testing.TB) map[string]struct {
 			}
 			return r.appendTo(nil), nil
 		}},
+		"file-attributes": {fa.appendTo(nil), func(b []byte) ([]byte, error) {
+			a, err := parseFileAttrs(b)
+			if err != nil {
+				return nil, err
+			}
+			return a.appendTo(nil), nil
+		}},
 		"head": {h.appendTo(nil), func(b []byte) ([]byte, error) {
 			h, err := parseHead("k", b)
 			if err != nil {
@@ -197,6 +205,11 @@ func TestFieldsOfLaterBuildsSurvive(t *testing.T) {
 	w, err := parseVersion(later)
 	if err != nil || !bytes.Equal(w.appendTo(nil, false), later) {
 		t.Errorf("version: %v", err)
+	}
+	file := putMessage((&fileAttrs{kind: RegularFile}).appendTo(nil), 100, "later")
+	a, err := parseFileAttrs(file)
+	if err != nil || !bytes.Equal(a.appendTo(nil), file) {
+		t.Errorf("file attributes: %v", err)
 	}
 	set := putUint(DefaultSettings().appendTo(nil), 50, 1)
 	s, err := parseSettings(set)

@@ -81,14 +81,14 @@ func (b *Bucket) List(ctx context.Context, o ListOptions) (ListPage, error) {
 // startAfter is the first key that a listing may hold.
 func startAfter(prefix, delimiter, after string) (from string, ok bool) {
 	if after == "" || after < prefix {
-		return prefix, true
+		return firstListed(prefix), true
 	}
 	if delimiter != "" && strings.HasPrefix(after, prefix) && strings.HasSuffix(after, delimiter) {
 		if common, ok := commonPrefix(after, prefix, delimiter); ok && common == after {
 			return successor(after)
 		}
 	}
-	return after + "\x00", true
+	return firstListed(after + "\x00"), true
 }
 
 func commonPrefix(key, prefix, delimiter string) (string, bool) {
@@ -246,7 +246,7 @@ func (b *Bucket) Conflicts(ctx context.Context, after string, limit int) ([]Conf
 	}
 	var out []Conflict
 	w := b.snapshot().heads()
-	for from := after + "\x00"; len(out) < limit; {
+	for from := firstListed(after + "\x00"); len(out) < limit; {
 		h, key, err := w.from(ctx, from)
 		if err != nil || key == "" {
 			return out, err
@@ -383,7 +383,7 @@ func (b *Bucket) ListVersions(ctx context.Context, o ListVersionsOptions) (Versi
 // marker is the version that the page before ended with.
 func (b *Bucket) marker(ctx context.Context, o ListVersionsOptions) (*VersionID, error) {
 	switch {
-	case o.VersionMarker.Current() || o.KeyMarker == "":
+	case o.VersionMarker.Current() || o.KeyMarker == "" || reserved(o.KeyMarker):
 		return nil, nil
 	case !o.VersionMarker.Null:
 		return &o.VersionMarker.ID, nil

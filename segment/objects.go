@@ -66,6 +66,9 @@ func (b *Bucket) Stat(ctx context.Context, key string, ref VersionRef) (Version,
 	if b.gone() {
 		return Version{}, fmt.Errorf("bucket %q: %w", b.doc.Load().name, ErrNoSuchBucket)
 	}
+	if reserved(key) {
+		return Version{}, fmt.Errorf("%q: %w", key, ErrNoSuchKey)
+	}
 	v, err := b.view(key).resolve(ctx, key, ref)
 	if err != nil {
 		return Version{}, err

@@ -99,9 +99,10 @@ type Segment struct {
 	log     *journal.Journal
 	nodes   *tree.Cache
 	clock   clock
-	latches latches      // of keys; whoever holds one takes no other
+	latches latches      // of keys; whoever holds one takes no other, see lockAll
 	naming  sync.RWMutex // whoever names writes shares it; a new life excludes them
 	outer   latches      // of bucket names and uploads, taken before a key's
+	dirs    dirLatches   // of directories, taken before all else
 	news    news
 	names   names
 	bufs    *dedup.Buffers

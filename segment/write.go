@@ -331,7 +331,7 @@ func checkKey(key string) error {
 	case len(key) > MaxKey:
 		return fmt.Errorf("the key has %d bytes, more than %d: %w", len(key), MaxKey, ErrInvalidArgument)
 	}
-	return nil
+	return checkReserved(key)
 }
 
 // Writer takes an object's bytes in bounded memory. Nothing is listed before it is committed. It is not safe for concurrent use.

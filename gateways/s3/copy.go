@@ -102,6 +102,9 @@ func (c *call) copyObject() error {
 	if err != nil {
 		return err
 	}
+	if s.bucket != c.bucket || s.key != c.key { // else it is the same file with other attributes
+		attrs.File = o.CopiedFile()
+	}
 	if err := c.addChecksum(o, &attrs); err != nil {
 		return err
 	}

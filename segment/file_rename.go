@@ -1,0 +1,152 @@
+package segment
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Rename gives a file another name, as one write; a file that has the name is replaced by it. A directory may replace an empty one; all that is in it
+// moves as [Bucket.RenamePrefix] says. Between two names of one file, and from a name to itself, it does nothing.
+func (f Files) Rename(ctx context.Context, from, to string) error {
+	err := f.rename(ctx, from, to)
+	if err != nil {
+		return fmt.Errorf("rename %q to %q: %w", from, to, err)
+	}
+	return nil
+}
+
+func (f Files) rename(ctx context.Context, from, to string) error {
+	src, err := parsePath(from)
+	if err != nil {
+		return err
+	}
+	dst, err := f.newPlace(to)
+	if err != nil {
+		return err
+	}
+	if from == "" || src.goesOn {
+		return ErrInvalidArgument
+	}
+	s, err := f.opened()
+	if err != nil {
+		return err
+	}
+	for _, p := range []place{src, dst} { // what is wrong with a directory on the way is said first, as by POSIX systems
+		if err := f.within(ctx, s, p); err != nil {
+			return err
+		}
+	}
+	at, err := f.find(ctx, s, src)
+	switch {
+	case err != nil:
+		return err
+	case strings.HasPrefix(src.key, dst.dir):
+		return ErrDirectoryInUse
+	case at.isDir:
+		return f.renameDirectory(ctx, src, dst)
+	}
+	return f.renameFile(ctx, src, dst)
+}
+
+func (f Files) renameFile(ctx context.Context, src, dst place) error {
+	defer f.lockMoving(ctx, src.up(), dst.up())()
+	return f.b.writeFiles(ctx, []string{src.key, src.dir, src.up(), dst.key, dst.dir}, func(w *fileWrite) error {
+		s, err := f.opened()
+		if err != nil {
+			return err
+		}
+		at, err := f.find(ctx, s, src)
+		if err != nil {
+			return err
+		}
+		was, err := f.target(ctx, dst)
+		switch {
+		case err != nil:
+			return err
+		case at.isDir || was != nil && was.isDir:
+			return ErrIsDirectory
+		case src.key == dst.key:
+			return errStop
+		}
+		if err := f.move(w, &at, dst.key); err != nil {
+			return err
+		}
+		return f.keepDirectory(ctx, s, w, src.up(), src.key)
+	})
+}
+
+// move puts a file under another key, with its id, and takes away the old one.
+func (f Files) move(w *fileWrite, at *found, key string) error {
+	a, err := f.b.fileAttrsOf(at.version)
+	if err != nil {
+		return err
+	}
+	m := *at.version
+	m.Attrs.File = a.appendTo(nil)
+	w.put(key, m)
+	w.remove(at.key)
+	return nil
+}
+
+// lockMoving shares the directory that a name goes to, and takes the one that it comes from as [Files.lockEmptying] does.
+func (f Files) lockMoving(ctx context.Context, from, to string) (unlock func()) {
+	unlock = f.b.s.dirs.lock(f.b.id, dirUse{dir: from}, dirUse{dir: to})
+	if f.hasMarker(ctx, from) {
+		return unlock
+	}
+	unlock()
+	return f.b.s.dirs.lock(f.b.id, dirUse{from, true}, dirUse{dir: to})
+}
+
+func (f Files) renameDirectory(ctx context.Context, src, dst place) error {
+	switch {
+	case src.key == dst.key:
+		return nil
+	case strings.HasPrefix(dst.dir, src.dir):
+		return fmt.Errorf("into itself: %w", ErrInvalidArgument)
+	}
+	up := upOf(src.dir)
+	defer f.b.s.dirs.lock(f.b.id, dirUse{src.dir, true}, dirUse{up, true}, dirUse{dst.dir, true}, dirUse{dir: dst.up()})()
+	if err := f.prepareMove(ctx, src, dst, up); err != nil {
+		return err
+	}
+	_, err := f.b.RenamePrefix(ctx, src.dir, dst.dir, RenameOptions{Replace: true})
+	return err
+}
+
+// prepareMove checks that a directory can move, and makes it a key where it is none, so that it keeps its id and attributes; and so the one
+// that it leaves, which stays even if it was the last in it.
+func (f Files) prepareMove(ctx context.Context, src, dst place, up string) error {
+	return f.b.writeFiles(ctx, []string{src.key, src.dir, up, dst.key, dst.dir}, func(w *fileWrite) error {
+		s, err := f.opened()
+		if err != nil {
+			return err
+		}
+		at, err := f.find(ctx, s, src)
+		if err != nil {
+			return err
+		}
+		was, err := f.target(ctx, dst)
+		switch {
+		case err != nil:
+			return err
+		case !at.isDir || was != nil && !was.isDir:
+			return ErrNotDirectory
+		case was != nil:
+			other, err := s.firstFrom(ctx, dst.dir+"\x00", dst.dir)
+			if err != nil {
+				return err
+			}
+			if other != nil || was.version.Size() > 0 {
+				return ErrDirectoryInUse
+			}
+		}
+		if at.version == nil || len(at.version.Attrs.File) == 0 {
+			if err := f.rewrite(w, &at, FileID{}, func(*fileAttrs) error { return nil }); err != nil {
+				return err
+			}
+		}
+		return f.keepDirectory(ctx, s, w, up, src.dir)
+	})
+}
