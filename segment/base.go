@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/segment/tree"
@@ -73,12 +72,23 @@ func parseHistoryKey(b []byte) (key string, id VersionID, err error) {
 	if n < 2 || b[n-1] != 0 || b[n-2] != 0 {
 		return "", id, badFormat("history key")
 	}
-	order := bytes.Clone(b[n:])
+	if id, err = parseInverted(b[n:]); err != nil {
+		return "", id, err
+	}
+	return string(bytes.ReplaceAll(b[:n-2], []byte{0, 0xff}, []byte{0})), id, nil
+}
+
+// parseInverted reads what appendInverted wrote.
+func parseInverted(b []byte) (VersionID, error) {
+	order := bytes.Clone(b)
 	for i := range order {
 		order[i] = ^order[i]
 	}
-	id, _ = orderedVersionID(order)
-	return string(bytes.ReplaceAll(b[:n-2], []byte{0, 0xff}, []byte{0})), id, nil
+	id, ok := orderedVersionID(order)
+	if !ok {
+		return id, badFormat("version id")
+	}
+	return id, nil
 }
 
 // headOf reads a key's head; an empty one when nothing of the key is held.
@@ -152,76 +162,44 @@ func (b *base) atCursor(ctx context.Context, c *tree.Cursor) (*Version, error) {
 	return b.decodeVersion(key, id, raw)
 }
 
-// overlayKey is what the records since the base made of one key. It is immutable: each record that touches the key makes another.
-type overlayKey struct {
-	head  head
-	delta []deltaVersion // newest first: where the key's versions differ from the base
-}
-
-type deltaVersion struct {
-	id  VersionID
-	now *Version // nil: not held any more
-}
-
-func (o *overlayKey) find(id VersionID) (deltaVersion, bool) {
-	if o == nil {
-		return deltaVersion{}, false
-	}
-	i, found := slices.BinarySearchFunc(o.delta, id, func(d deltaVersion, id VersionID) int { return id.Compare(d.id) })
-	if !found {
-		return deltaVersion{}, false
-	}
-	return o.delta[i], true
-}
-
-// with is the delta and what changes did.
-func (o *overlayKey) with(changes []change) []deltaVersion {
-	var out []deltaVersion
-	if o != nil {
-		out = slices.Clone(o.delta)
-	}
-	for _, c := range changes {
-		i, found := slices.BinarySearchFunc(out, c.id(), func(d deltaVersion, id VersionID) int { return id.Compare(d.id) })
-		d := deltaVersion{c.id(), c.now}
-		if found {
-			out[i] = d
-		} else {
-			out = slices.Insert(out, i, d)
-		}
-	}
-	return out
-}
-
 // versionsOver merges a key's versions in the base with what the overlay says, newest first, from a version on.
-func (b *base) versionsOver(ctx context.Context, over *overlayKey, key string, from *VersionID) iter.Seq2[*Version, error] {
+func (b *base) versionsOver(ctx context.Context, over delta, key string, from *VersionID) iter.Seq2[*Version, error] {
 	return func(yield func(*Version, error) bool) {
-		var delta []deltaVersion
-		if over != nil {
-			delta = over.delta
+		d, err := over.from(key, from)
+		if err != nil {
+			yield(nil, err)
+			return
 		}
-		for from != nil && len(delta) > 0 && delta[0].id.Compare(*from) > 0 {
-			delta = delta[1:]
+		pass := func() bool { // the version of the overlay
+			v := d.v
+			if err := d.next(); err != nil {
+				yield(nil, err)
+				return false
+			}
+			return v.now == nil || yield(v.now, nil)
 		}
 		for v, err := range b.versions(ctx, key, from) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			for len(delta) > 0 && delta[0].id.Compare(v.VersionID) > 0 {
-				if delta[0].now != nil && !yield(delta[0].now, nil) {
+			for d.ok && d.v.id.Compare(v.VersionID) > 0 {
+				if !pass() {
 					return
 				}
-				delta = delta[1:]
 			}
-			if len(delta) > 0 && delta[0].id == v.VersionID {
-				v, delta = delta[0].now, delta[1:]
+			if d.ok && d.v.id == v.VersionID {
+				if !pass() {
+					return
+				}
+				continue
 			}
-			if v != nil && !yield(v, nil) {
+			if !yield(v, nil) {
 				return
 			}
 		}
-		for _, d := range delta {
-			if d.now != nil && !yield(d.now, nil) {
+		for d.ok {
+			if !pass() {
 				return
 			}
 		}

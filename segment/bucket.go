@@ -3,13 +3,13 @@ package segment
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/dedup"
-	"github.com/tidwall/btree"
 )
 
 // Bucket is one bucket at this segment. It is safe for concurrent use.
@@ -38,10 +38,12 @@ type Bucket struct {
 
 	mu       sync.RWMutex
 	base     *base
-	overlay  *btree.Map[string, *overlayKey]
-	tail     []tailRecord // records since the base
-	others   Vector       // what has been seen of other origins; replaced, never changed
-	applied  uint64       // of this life's writes
+	overlay  *overlay
+	young    *overlay // what the overlay has of the records since the last seal, whose position is sealedAt; nil when there was none
+	sealedAt uint64
+	tail     tail
+	others   Vector // what has been seen of other origins; replaced, never changed
+	applied  uint64 // of this life's writes
 	settings settingsRecord
 	since    uint64 // log position up to which the settings were applied
 	stats    counters
@@ -53,13 +55,8 @@ type Bucket struct {
 	broken   error       // why entries can no longer be applied; what is here is then not to be believed
 }
 
-type tailRecord struct {
-	pos uint64
-	r   *record
-}
-
 func newBucket(s *Segment, id BucketID, doc *bucketDoc) *Bucket {
-	b := &Bucket{s: s, id: id, domain: s.domainOf(doc.domain), overlay: btree.NewMap[string, *overlayKey](0), others: Vector{}}
+	b := &Bucket{s: s, id: id, domain: s.domainOf(doc.domain), overlay: newOverlay(), others: Vector{}}
 	b.doc.Store(doc)
 	b.stores = dedup.Stores{Data: s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: s.cfg.Chunks.Open(b.domain, chunk.Meta)}
 	b.trees = newTrees(b)
@@ -89,7 +86,7 @@ func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
 func (b *Bucket) setBase(n *base) {
 	own := b.s.Origin()
 	b.base, b.stats, b.settings, b.since = n, n.stats, n.root.settings, max(n.at, n.covers)
-	b.overlay, b.tail, b.cost = btree.NewMap[string, *overlayKey](0), nil, 0
+	b.overlay, b.young, b.tail, b.cost = newOverlay(), nil, tail{}, 0
 	b.others = n.seen.Clone()
 	b.applied = b.others[own]
 	delete(b.others, own)
@@ -114,7 +111,7 @@ func (b *Bucket) Seen() Vector {
 // snapshot is the bucket at one moment, for whoever reads more than one key.
 type snapshot struct {
 	base    *base
-	overlay *btree.Map[string, *overlayKey]
+	overlay *overlay
 }
 
 func (b *Bucket) snapshot() snapshot {
@@ -141,15 +138,19 @@ func (b *Bucket) view(key string) keyView {
 
 func (v keyView) head(ctx context.Context, key string) (head, error) {
 	if v.over != nil {
-		return v.over.head, nil
+		return v.over.head(key)
 	}
 	return v.base.headOf(ctx, key)
 }
 
 // version looks one version up, nil when it is not held.
 func (v keyView) version(ctx context.Context, key string, id VersionID) (*Version, error) {
-	if d, ok := v.over.find(id); ok {
-		return d.now, nil
+	d, err := v.over.delta(key)
+	if err != nil {
+		return nil, err
+	}
+	if w, ok, err := d.find(key, id); ok || err != nil {
+		return w.now, err
 	}
 	return v.base.version(ctx, key, id)
 }
@@ -203,8 +204,8 @@ func (b *Bucket) Stats() BucketStats {
 	return BucketStats{s.objects, s.bytes, s.versions, s.conflicts, b.base.id, b.overlay.Len(), b.seenLocked()}
 }
 
-// apply makes one record part of the state. The caller holds mu and has checked nothing.
-func (b *Bucket) apply(ctx context.Context, pos uint64, r *record, h *hint, size int) error {
+// apply makes one record, which is raw in the log, part of the state. The caller holds mu and has checked nothing.
+func (b *Bucket) apply(ctx context.Context, pos uint64, r *record, h *hint, raw []byte) error {
 	if r.Dot.Origin == b.s.Origin() {
 		if r.Dot.N <= b.applied {
 			return nil
@@ -224,14 +225,14 @@ func (b *Bucket) apply(ctx context.Context, pos uint64, r *record, h *hint, size
 	if r.settings != nil {
 		b.settings, b.since = b.settings.newer(*r.settings), pos
 	}
-	b.tail = append(b.tail, tailRecord{pos, r})
-	b.cost += int64(size) + recordCost
+	b.tail.add(pos, raw)
+	b.cost += int64(len(raw)) + recordCost
 	b.last = pos
 	return nil
 }
 
-// recordCost is what a record keeps in memory beyond its encoded bytes, about.
-const recordCost = 1500
+// recordCost is what a record keeps in memory beyond its encoded bytes and the overlay's keys, in bytes, about.
+const recordCost = 40
 
 func (b *Bucket) applyEffect(ctx context.Context, pos uint64, r *record, e *effect, h *hint) error {
 	over, _ := b.overlay.Get(e.key)
@@ -262,9 +263,13 @@ func (b *Bucket) applyEffect(ctx context.Context, pos uint64, r *record, e *effe
 	if err != nil {
 		return err
 	}
-	next := &overlayKey{delta: over.with(changes)}
-	next.head, err = was.after(changes, func() (*Version, error) {
-		for v, err := range base.versionsOver(ctx, next, e.key, nil) {
+	d, err := over.delta(e.key)
+	if err != nil {
+		return err
+	}
+	d = d.with(changes)
+	now, err := was.after(changes, func() (*Version, error) {
+		for v, err := range base.versionsOver(ctx, d, e.key, nil) {
 			return v, err
 		}
 		return nil, nil
@@ -272,8 +277,28 @@ func (b *Bucket) applyEffect(ctx context.Context, pos uint64, r *record, e *effe
 	if err != nil {
 		return err
 	}
-	b.stats.moved(was, next.head)
-	b.overlay.Set(e.key, next)
+	b.stats.moved(was, now)
+	return b.lay(e.key, over, packKey(now, d), now, changes)
+}
+
+// lay puts a key into the overlay, and what changed since the last seal beside it.
+func (b *Bucket) lay(key string, was, now *overlayKey, h head, changes []change) error {
+	if was == nil {
+		key = strings.Clone(key) // which may be a part of something larger
+	}
+	b.cost += now.memory(key) - was.memory(key)
+	b.overlay.Set(key, now)
+	if b.young == nil {
+		return nil
+	}
+	if y, _ := b.young.Get(key); y != was {
+		d, err := y.delta(key)
+		if err != nil {
+			return err
+		}
+		now = packKey(h, d.with(changes))
+	}
+	b.young.Set(key, now)
 	return nil
 }
 

@@ -127,7 +127,7 @@ func TestALifeSurvivesARestart(t *testing.T) {
 		t.Fatalf("life %v", life)
 	}
 	a.put("photos", "k", "in the second")
-	if err := a.foldWorth(w.ctx, true); err != nil {
+	if err := a.foldAll(w.ctx); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 { // the entry that began the life is not replayed
@@ -158,7 +158,7 @@ func TestADamagedStateIsMadeUpForByTheOneBefore(t *testing.T) {
 		for i := range 40 {
 			a.put("photos", fmt.Sprintf("%d-%02d", round, i), strings.Repeat(fmt.Sprintf("%8d", 100*round+i), 2500))
 		}
-		if err := a.foldWorth(w.ctx, true); err != nil {
+		if err := a.foldAll(w.ctx); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {

@@ -17,6 +17,8 @@ type entry struct {
 	merges  []mergeItem
 	cursors []cursorItem
 	life    uint32 // not 0: the segment begins this life
+
+	cost int64 // memory that applying it took in overlays; never written
 }
 
 // write is one record of a bucket and, when its payload is small and new, that payload: durable with the record.

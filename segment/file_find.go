@@ -112,10 +112,8 @@ func (f Files) lookup(ctx context.Context, s snapshot, path string) (found, erro
 
 // content is what a reader of the key gets; nil when it is not there.
 func (s snapshot) content(ctx context.Context, key string) (*Version, error) {
-	if o, ok := s.overlay.Get(key); ok {
-		return o.head.content(), nil
-	}
-	h, err := s.base.headOf(ctx, key)
+	over, _ := s.overlay.Get(key)
+	h, err := keyView{base: s.base, over: over}.head(ctx, key)
 	return h.content(), err
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/segment/tree"
-	"github.com/tidwall/btree"
 )
 
 // Fold writes what the records since the last fold did into the bucket's trees and names the new root: what two segments compare. Reading
@@ -28,7 +27,7 @@ func (b *Bucket) Fold(ctx context.Context) (chunk.ID, error) {
 // sealed is the overlay as it was when a fold began.
 type sealed struct {
 	base    *base
-	overlay *btree.Map[string, *overlayKey]
+	overlay *overlay
 	covers  uint64
 	root    root // seen and settings
 	stats   counters
@@ -40,6 +39,7 @@ func (b *Bucket) seal() sealed {
 	defer b.s.applying.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.young, b.sealedAt = newOverlay(), b.last
 	return sealed{b.base, b.overlay.Copy(), b.last, root{seen: b.seenLocked(), settings: b.settings}, b.stats}
 }
 
@@ -100,7 +100,7 @@ func (s sealed) headEdits() iter.Seq2[tree.Edit, error] {
 		for _, region := range []byte{regionShown, regionHidden} {
 			more := true
 			s.overlay.Scan(func(key string, o *overlayKey) bool {
-				more = yield(headEdit(region, key, o.head), nil)
+				more = yield(o.headEdit(region, key), nil)
 				return more
 			})
 			if !more {
@@ -108,6 +108,14 @@ func (s sealed) headEdits() iter.Seq2[tree.Edit, error] {
 			}
 		}
 	}
+}
+
+func (o *overlayKey) headEdit(region byte, key string) tree.Edit {
+	e := tree.Edit{Key: headKey(region, key), Delete: true}
+	if o.headLen > 0 && o.hidden == (region == regionHidden) {
+		e.Delete, e.Value, e.Weight = false, o.data[:o.headLen:o.headLen], o.size
+	}
+	return e
 }
 
 func headEdit(region byte, key string, h head) tree.Edit {
@@ -124,12 +132,17 @@ func headEdit(region byte, key string, h head) tree.Edit {
 func (s sealed) historyEdits() iter.Seq2[tree.Edit, error] {
 	return func(yield func(tree.Edit, error) bool) {
 		s.overlay.Scan(func(key string, o *overlayKey) bool {
-			for _, d := range o.delta {
-				if !yield(historyEdit(key, d.id, d.now), nil) {
+			d, err := o.delta(key)
+			if err != nil {
+				return yield(tree.Edit{}, err)
+			}
+			w, err := d.from(key, nil)
+			for ; err == nil && w.ok; err = w.next() {
+				if !yield(historyEdit(key, w.v.id, w.v.now), nil) {
 					return false
 				}
 			}
-			return true
+			return err == nil || yield(tree.Edit{}, err)
 		})
 	}
 }
@@ -156,29 +169,50 @@ func (b *Bucket) applyFold(pos uint64, f foldItem) error {
 	if b.broken != nil { // it is revived from there
 		return nil
 	}
-	b.dropTail(f.covers)
-	overlay := btree.NewMap[string, *overlayKey](0)
-	for _, t := range b.tail {
-		for i := range t.r.effects {
-			key := t.r.effects[i].key
+	young := b.young
+	if b.sealedAt != f.covers {
+		young = nil
+	}
+	if b.dropTail(f.covers); young == nil {
+		if young, err = b.touched(); err != nil {
+			return err
+		}
+	}
+	b.overlay, b.young = young, nil
+	return nil
+}
+
+// touched is what the overlay has of the records in the tail: in a replay.
+func (b *Bucket) touched() (*overlay, error) {
+	out := newOverlay()
+	for _, t := range b.tail.records {
+		r, err := parseRecord(t.raw)
+		if err != nil {
+			return nil, err
+		}
+		for i := range r.effects {
+			key := r.effects[i].key
 			if o, ok := b.overlay.Get(key); ok {
-				overlay.Set(key, o)
+				out.Set(key, o)
 			}
 		}
 	}
-	b.overlay = overlay
-	return nil
+	return out, nil
 }
 
 // dropTail forgets the records that a fold covers: all but those that came while it was made, so that what remains to be done, while nobody
 // can read or write, is little.
 func (b *Bucket) dropTail(covers uint64) {
-	from := sort.Search(len(b.tail), func(i int) bool { return b.tail[i].pos > covers })
-	kept := slices.Clone(b.tail[from:])
-	if len(b.tail) > 0 {
-		b.cost = b.cost * int64(len(kept)) / int64(len(b.tail))
+	all := b.tail.records
+	from := sort.Search(len(all), func(i int) bool { return all[i].pos > covers })
+	kept := slices.Clone(all[from:])
+	if len(all) > 0 {
+		b.cost = b.cost * int64(len(kept)) / int64(len(all))
 	}
-	b.tail = kept
+	b.tail.records = kept
+	if len(kept) == 0 {
+		b.tail.block = nil
+	}
 }
 
 // applyMerge makes a merge the bucket's base and the records since apply once more, on top of it: a state is a function of the set of
@@ -195,16 +229,19 @@ func (b *Bucket) applyMerge(ctx context.Context, pos uint64, m mergeItem) error 
 		b.base = n
 		return nil
 	}
-	tail, cost := b.tail, b.cost
+	records := b.tail.records
 	b.setBase(n)
-	for _, t := range tail {
+	for _, t := range records {
 		if t.pos > n.covers {
-			if err := b.apply(ctx, t.pos, t.r, nil, 0); err != nil {
+			r, err := parseRecord(t.raw)
+			if err == nil {
+				err = b.apply(ctx, t.pos, r, nil, t.raw)
+			}
+			if err != nil {
 				return err
 			}
 		}
 	}
-	b.cost = cost
 	b.last = pos
 	return nil
 }

@@ -22,7 +22,7 @@ func TestABucketThatWasIdleForLongStarts(t *testing.T) {
 		for i := range 20 {
 			a.put("busy", fmt.Sprint("k", i, strings.Repeat("k", 900)), strings.Repeat(fmt.Sprintf("%8d", 100*round+i), 2500))
 		}
-		if err := a.foldWorth(w.ctx, true); err != nil {
+		if err := a.foldAll(w.ctx); err != nil {
 			t.Fatal(err)
 		}
 		if err := a.checkpoint(w.ctx); err != nil {

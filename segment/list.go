@@ -139,9 +139,9 @@ func (w *headWalk) from(ctx context.Context, key string) (head, string, error) {
 		case !w.treeOK && !w.overOK:
 			return head{}, "", nil
 		case w.overOK && (!w.treeOK || w.over.Key() <= w.inTree):
-			h := w.over.Value().head
-			if h.count > 0 && h.region() == regionShown {
-				return h, w.over.Key(), nil
+			if o := w.over.Value(); o.shown() {
+				h, err := o.head(w.over.Key())
+				return h, w.over.Key(), err
 			}
 			if err := w.advance(ctx, w.over.Key()+"\x00"); err != nil {
 				return head{}, "", err
@@ -294,7 +294,12 @@ func (b *Bucket) eachVersion(ctx context.Context, from string, at *VersionID) it
 			if key != from {
 				start = nil
 			}
-			for v, err := range s.base.versionsOver(ctx, o, key, start) {
+			d, err := o.delta(key)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for v, err := range s.base.versionsOver(ctx, d, key, start) {
 				if !yield(v, err) || err != nil {
 					return
 				}

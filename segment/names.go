@@ -160,9 +160,9 @@ func (s *Segment) addSystemBuckets() {
 func (b *Bucket) Linked() bool { return b.id != localBucket }
 
 // written takes in what a record did to the documents.
-func (n *names) written(s *Segment, bucket BucketID, r *record) {
+func (n *names) written(s *Segment, bucket BucketID, r *record) error {
 	if bucket != FederationBucket {
-		return
+		return nil
 	}
 	b := s.federation
 	for i := range r.effects {
@@ -172,8 +172,13 @@ func (n *names) written(s *Segment, bucket BucketID, r *record) {
 		if !ok {
 			continue
 		}
-		n.take(s, r.effects[i].key, o.head.content())
+		h, err := o.head(r.effects[i].key)
+		if err != nil {
+			return err
+		}
+		n.take(s, r.effects[i].key, h.content())
 	}
+	return nil
 }
 
 // merged reads all documents anew after a sync.

@@ -123,7 +123,7 @@ func (b *Bucket) relive(ctx context.Context, pos uint64, e *entry) error {
 		if w.bucket != b.id || pos <= b.base.covers {
 			continue
 		}
-		if err := b.apply(ctx, pos, w.record, nil, len(w.raw)); err != nil {
+		if err := b.apply(ctx, pos, w.record, nil, w.raw); err != nil {
 			return err
 		}
 	}
@@ -150,7 +150,7 @@ func (b *Bucket) relive(ctx context.Context, pos uint64, e *entry) error {
 func (b *Bucket) takeOver(o *Bucket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.base, b.overlay, b.tail, b.others, b.applied = o.base, o.overlay, o.tail, o.others, o.applied
+	b.base, b.overlay, b.young, b.tail, b.others, b.applied = o.base, o.overlay, o.young, o.tail, o.others, o.applied
 	b.settings, b.since, b.stats, b.cost, b.last = o.settings, o.since, o.stats, o.cost, max(b.last, o.last)
 	b.next = max(b.next, b.applied)
 	b.broken = nil

@@ -49,10 +49,10 @@ type Config struct {
 	LogFileSize  int64 // default 64 MiB
 	LogKeep      int64 // log records kept for links beyond what a restart needs, default 4 files
 	NodeCache    int64 // bytes of decoded tree nodes, default 48 MiB
-	OverlayBytes int64 // memory of records not folded, of all buckets, default 64 MiB; a fold begins at half of it
+	OverlayBytes int64 // memory of records not folded, of all buckets, default 192 MiB; a fold begins at five eighths of it
 	StageBytes   int64 // payload kept in memory while only the log has it, default 16 MiB
-	CheckpointAt int64 // log bytes after which the state is written and the log cut, default 128 MiB
-	StartWrites  int64 // writes after which the same is done: about what a start applies at the most, default 16384
+	CheckpointAt int64 // log bytes after which the state is written and the log cut, default 128 MiB; a fold leaves at most three times as many
+	StartWrites  int64 // writes after which the same is done: about what a start applies at the most, default 400000
 	BufferBytes  int64 // memory lent to all uploads and downloads beyond the least each needs, default 96 MiB
 }
 
@@ -83,7 +83,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		v *int64
 		n int64
-	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 64 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.StartWrites, 16 << 10}, {&c.BufferBytes, 96 << 20}} {
+	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 192 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.StartWrites, 400_000}, {&c.BufferBytes, 96 << 20}} {
 		if *d.v == 0 {
 			*d.v = d.n
 		}
@@ -190,6 +190,7 @@ func (s *Segment) recover(ctx context.Context) error {
 		_ = s.log.Close()
 		return fmt.Errorf("the log ends at %d, before the state's %d: a part of the log is lost: %w", s.log.Last(), st.pos, ErrDamaged)
 	}
+	s.stateIn(st.need())
 	return nil
 }
 
@@ -200,7 +201,6 @@ func (s *Segment) replay(ctx context.Context, statePos uint64, r journal.Record)
 	if err != nil {
 		return fmt.Errorf("log position %d: %w", r.Pos, err)
 	}
-	s.keeper.grown(e, int64(len(r.Data)), r.Pos)
 	if r.Pos <= statePos {
 		e.cursors, e.life = nil, 0
 		for i := range e.writes {
@@ -210,6 +210,7 @@ func (s *Segment) replay(ctx context.Context, statePos uint64, r journal.Record)
 	if err := s.applyEntry(ctx, r.Pos, e); err != nil {
 		return fmt.Errorf("log position %d: %w", r.Pos, err)
 	}
+	s.keeper.grown(e, int64(len(r.Data)), r.Pos)
 	if s.cfg.Chunks.Held() > s.cfg.StageBytes {
 		return s.cfg.Chunks.Settle(ctx)
 	}
@@ -335,9 +336,11 @@ func (s *Segment) applyEntry(ctx context.Context, pos uint64, e *entry) error {
 		s.beginLife(e.life)
 	}
 	for i := range e.writes {
-		if err := s.applyWrite(ctx, pos, &e.writes[i]); err != nil {
+		cost, err := s.applyWrite(ctx, pos, &e.writes[i])
+		if err != nil {
 			return err
 		}
+		e.cost += cost
 	}
 	for _, f := range e.folds {
 		if err := s.onBucket(f.bucket, pos, func(b *Bucket) error { return b.applyFold(pos, f) }); err != nil {
@@ -396,10 +399,11 @@ func (s *Segment) contain(b *Bucket, pos uint64, err error) error {
 	return nil
 }
 
-func (s *Segment) applyWrite(ctx context.Context, pos uint64, w *write) error {
+// applyWrite makes a write part of its bucket's state, and returns the memory that it takes there.
+func (s *Segment) applyWrite(ctx context.Context, pos uint64, w *write) (cost int64, _ error) {
 	b := s.bucket(w.bucket)
 	if b == nil {
-		return fmt.Errorf("bucket %v is not known: %w", w.bucket, ErrDamaged)
+		return 0, fmt.Errorf("bucket %v is not known: %w", w.bucket, ErrDamaged)
 	}
 	if len(w.payload) > 0 {
 		s.cfg.Chunks.Hold(b.domain, w.chunks(b.domain))
@@ -409,19 +413,23 @@ func (s *Segment) applyWrite(ctx context.Context, pos uint64, w *write) error {
 	b.mu.Lock()
 	skip := pos <= b.base.covers || b.broken != nil
 	var err error
+	cost = -b.cost
 	if !skip {
-		if err = b.apply(ctx, pos, w.record, w.hint, len(w.raw)); err != nil {
+		if err = b.apply(ctx, pos, w.record, w.hint, w.raw); err != nil {
 			err = s.contain(b, pos, err)
 		}
 	}
 	skip = skip || b.broken != nil
+	cost += b.cost
 	b.mu.Unlock()
 	if err != nil || skip {
-		return err
+		return cost, err
 	}
-	s.names.written(s, w.bucket, w.record)
+	if err := s.names.written(s, w.bucket, w.record); err != nil {
+		return cost, err
+	}
 	s.news.tell(w, w.record.Dot.Segment == s.cfg.ID)
-	return nil
+	return cost, nil
 }
 
 // beginLife makes all that this segment wrote so far the writes of an earlier life.

@@ -139,7 +139,7 @@ func (s *Segment) capture() *state {
 	slices.SortFunc(st.cursors, func(a, b cursorItem) int { return cmp.Compare(a.peer, b.peer) })
 	for _, b := range s.allBuckets() {
 		b.mu.Lock()
-		clean := len(b.tail) == 0 && b.broken == nil
+		clean := len(b.tail.records) == 0 && b.broken == nil
 		if clean {
 			b.settled = st.pos
 		}

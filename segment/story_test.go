@@ -139,7 +139,7 @@ func (s *story) play(line []string) {
 		s.tick(d)
 	case "checkpoint":
 		a := s.site(arg(1))
-		s.must(a.foldWorth(s.ctx, true))
+		s.must(a.foldAll(s.ctx))
 		s.must(a.checkpoint(s.ctx))
 	case "restart":
 		s.site(arg(1)).restart()

@@ -326,3 +326,13 @@ func (s *site) content(o *Object) (string, error) {
 	}
 	return string(p), nil
 }
+
+// foldAll folds every bucket.
+func (s *Segment) foldAll(ctx context.Context) error {
+	for _, b := range s.allBuckets() {
+		if _, err := b.Fold(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
