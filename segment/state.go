@@ -142,6 +142,8 @@ func (s *Segment) capture() *state {
 		clean := len(b.tail.records) == 0 && b.broken == nil
 		if clean {
 			b.settled = st.pos
+		} else if len(b.tail.records) > 0 {
+			b.settled = b.tail.records[0].pos - 1
 		}
 		f := foldItem{b.id, b.base.at, max(b.base.covers, b.settled), b.base.bytes, b.base.stats}
 		st.buckets = append(st.buckets, bucketState{f, b.doc.Load(), clean})
