@@ -39,32 +39,35 @@ type ListPage struct {
 	Next      string // After of the next page
 }
 
-// List is the current content of a bucket at one moment, a page of it. It costs what the page holds, not what the bucket holds.
+// List is the current content of a bucket at one moment, a page of it; where the policy is to keep both, open losers too, under the names of
+// [LoserName]. It costs what the page holds, and where it begins the length of that name, not what the bucket holds.
 func (b *Bucket) List(ctx context.Context, o ListOptions) (ListPage, error) {
 	var page ListPage
 	if err := b.Err(); err != nil {
 		return page, err
 	}
-	w := b.snapshot().heads()
 	from, ok := startAfter(o.Prefix, o.Delimiter, o.After)
+	if !ok {
+		return page, nil
+	}
+	w, err := b.shown(ctx, from)
+	if err != nil {
+		return page, err
+	}
 	for ok {
-		h, key, err := w.from(ctx, from)
+		v, err := w.from(ctx, from)
 		if err != nil {
 			return ListPage{}, err
 		}
-		if key == "" || !strings.HasPrefix(key, o.Prefix) {
+		if v == nil || !strings.HasPrefix(v.Key, o.Prefix) {
 			break
 		}
-		from = key + "\x00"
-		v := h.content()
-		if v == nil {
-			continue
-		}
+		from = v.Key + "\x00"
 		if len(page.Entries) == o.Limit {
 			page.Truncated = true
 			break
 		}
-		if common, ok := commonPrefix(key, o.Prefix, o.Delimiter); ok {
+		if common, ok := commonPrefix(v.Key, o.Prefix, o.Delimiter); ok {
 			page.Entries = append(page.Entries, ListEntry{Prefix: common})
 			page.Next = common
 			if from, ok = successor(common); !ok {
@@ -73,7 +76,7 @@ func (b *Bucket) List(ctx context.Context, o ListOptions) (ListPage, error) {
 			continue
 		}
 		page.Entries = append(page.Entries, ListEntry{Version: *v})
-		page.Next = key
+		page.Next = v.Key
 	}
 	return page, nil
 }

@@ -69,6 +69,13 @@ func (b *Bucket) Stat(ctx context.Context, key string, ref VersionRef) (Version,
 	if reserved(key) {
 		return Version{}, fmt.Errorf("%q: %w", key, ErrNoSuchKey)
 	}
+	loser, err := b.loserShown(ctx, key, ref)
+	if err != nil {
+		return Version{}, err
+	}
+	if loser != nil {
+		return *loser, nil
+	}
 	v, err := b.view(key).resolve(ctx, key, ref)
 	if err != nil {
 		return Version{}, err
@@ -96,7 +103,7 @@ func (b *Bucket) Open(ctx context.Context, key string, ref VersionRef) (*Object,
 }
 
 func (b *Bucket) object(v Version) *Object {
-	ref := Ref{b.id, v.Key, v.VersionID}
+	ref := Ref{b.id, v.stored(), v.VersionID}
 	return b.objectIn(v, func(path []chunk.ID) chunk.Store { return b.readStore(Reading{ref, slices.Clone(path)}) })
 }
 

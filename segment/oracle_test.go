@@ -144,13 +144,10 @@ func (o *oracle) checkEpochs(b *Bucket) error {
 // checkViews compares what is derived: heads, listing, conflicts, counters.
 func (o *oracle) checkViews(w *world, s *site, b *Bucket, want map[string][]*Version) error {
 	var sums counters
-	var listed, conflicts []string
+	var conflicts []string
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		h := headOf(want[key])
 		sums.add(h, 1)
-		if h.content() != nil {
-			listed = append(listed, key)
-		}
 		if h.conflicted() {
 			conflicts = append(conflicts, key)
 		}
@@ -173,6 +170,7 @@ func (o *oracle) checkViews(w *world, s *site, b *Bucket, want map[string][]*Ver
 	for _, e := range page.Entries {
 		got = append(got, e.Version.Key)
 	}
+	listed := shownOf(want, b.Settings().Policy)
 	if !slices.Equal(got, listed) {
 		return fmt.Errorf("%s lists %q, want %q", s.Name(), got, listed)
 	}
@@ -188,6 +186,23 @@ func (o *oracle) checkViews(w *world, s *site, b *Bucket, want map[string][]*Ver
 		return fmt.Errorf("%s shows conflicts %q, want %q", s.Name(), got, conflicts)
 	}
 	return nil
+}
+
+// shownOf are the names that a listing shows: of keys with content, and to keep both of open losers that no such key hides.
+func shownOf(versions map[string][]*Version, p Policy) []string {
+	shown := map[string]bool{}
+	for key, vs := range versions {
+		h := headOf(vs)
+		if h.content() != nil {
+			shown[key] = true
+		}
+		for _, l := range h.losers() {
+			if p == KeepBoth {
+				shown[LoserName(key, l.Dot)] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(shown))
 }
 
 // checkFates follows each write that was put: it is gone only by a write that had seen it, and by no plain write once it had an id; it is an

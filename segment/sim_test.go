@@ -201,7 +201,9 @@ func (m *sim) writeAny(s *site) error {
 	}
 	m.n++
 	key := []string{"k", "d/x", "d/y", "d\x00/z", "e"}[m.rng.IntN(5)]
-	switch n := m.rng.IntN(26); {
+	switch n := m.rng.IntN(28); {
+	case n >= 26:
+		return m.writeLoser(b, key)
 	case n >= 24:
 		return m.upload(b, key)
 	case n >= 20:
@@ -226,6 +228,7 @@ func (m *sim) writeAny(s *site) error {
 		m.step = "settings"
 		err := b.Configure(m.ctx, func(set *Settings) error {
 			set.Versioning = Versioned + Versioning(m.rng.IntN(2))
+			set.Policy = Policy(m.rng.IntN(2))
 			return nil
 		})
 		return allow(err, ErrNotHome)
@@ -307,6 +310,36 @@ func (m *sim) resolve(b *Bucket, key string, n int) error {
 		err = fmt.Errorf("%q is in conflict still", key)
 	}
 	return err
+}
+
+// writeLoser writes to a name that keep-both may show a loser under: what it shows is replaced or goes, and what it does not show is a key
+// as any other.
+func (m *sim) writeLoser(b *Bucket, key string) error {
+	h, err := b.view(key).head(m.ctx, key)
+	if err != nil || len(h.losers()) == 0 {
+		m.step = "no loser"
+		return err
+	}
+	l := h.losers()[m.rng.IntN(len(h.losers()))]
+	name := LoserName(key, l.Dot)
+	_, err = b.Stat(m.ctx, name, VersionRef{})
+	if b.Settings().Policy == KeepBoth && err != nil {
+		return fmt.Errorf("%q is not shown: %w", name, err)
+	}
+	switch n := m.rng.IntN(4); n {
+	case 0:
+		m.step = "delete " + name
+		_, err = b.Delete(m.ctx, name, Cond{})
+		return err
+	case 1:
+		m.step = "remove the version of " + name
+		_, err = b.Remove(m.ctx, name, VersionRef{ID: l.VersionID}, Cond{})
+		return err
+	default:
+		m.step = "put " + name
+		_, err = b.Put(m.ctx, name, Attrs{ETag: fmt.Sprint(m.n)}, Cond{}, strings.NewReader(fmt.Sprint("data", m.n)))
+		return err
+	}
 }
 
 func (m *sim) anyVersion(b *Bucket, key string) *Version {

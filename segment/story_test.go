@@ -19,14 +19,15 @@ import (
 //
 //	sites a b c                        the sites, all linked; the first line of a story
 //	site a create BUCKET [VERSIONING]  also: drop BUCKET, versioning VERSIONING
-//	site a policy newest|home          of bucket box, at its home
+//	site a policy POLICY               of bucket box, at its home
 //	site a home b, site a take-home    a hands box over to b; a makes itself its home
-//	site a put KEY VALUE               in bucket box; KEY may be BUCKET/KEY
+//	site a put KEY VALUE               in bucket box; KEY may be BUCKET/KEY; KEY~SITE is the name of KEY's open loser that SITE wrote
 //	site a delete KEY                  a plain DELETE
 //	site a resolve KEY VERSION         the conflict of KEY ends in favour of VERSION
 //	site a put-resolving KEY VALUE     a PUT that ends it; also: delete-resolving KEY
 //	site a remove KEY VERSION          one version, by its name in "show versions", or null
 //	site a get KEY [VERSION]
+//	site a put-new KEY VALUE           a PUT on condition that there is no such key; also: put-if KEY OLD VALUE, on condition that its content is OLD
 //	cut a b, heal                      links
 //	sync                               all that are linked exchange everything
 //	feed b a, adopt b a                b takes what a has: by the feed where that serves, or by trees
@@ -37,7 +38,7 @@ import (
 //	checkpoint a, restart a            all records of a are folded, its state is written; it is started again
 //	backup a, restore a                a comes back as it was at the backup, and is told
 //	rollback a                         the same, and nobody tells it
-//	show heads|versions|conflicts|buckets|debts
+//	show heads|versions|conflicts|listing|buckets|debts
 //
 // A VALUE stands for content. After each run, every site must hold what the oracle says, having seen what it has seen. The expected output
 // is written anew by -rewrite.
@@ -196,6 +197,7 @@ func (s *story) act(a *site, verb string, args []string) error {
 	if err != nil {
 		return err
 	}
+	key = s.loserName(a, b, key)
 	switch verb {
 	case "versioning":
 		return b.Configure(s.ctx, func(set *Settings) error { return set.Versioning.UnmarshalText([]byte(args[0])) })
@@ -205,6 +207,10 @@ func (s *story) act(a *site, verb string, args []string) error {
 		return b.MoveHome(s.ctx, s.site(args[0]).ID())
 	case "take-home":
 		return b.TakeHome(s.ctx)
+	case "put-new":
+		_, err = b.Put(s.ctx, key, Attrs{ETag: args[1]}, Cond{Absent: true}, strings.NewReader(args[1]))
+	case "put-if":
+		_, err = b.Put(s.ctx, key, Attrs{ETag: args[2]}, Cond{Match: args[1:2]}, strings.NewReader(args[2]))
 	case "put":
 		_, err = b.Put(s.ctx, key, Attrs{ETag: args[1]}, Cond{}, strings.NewReader(args[1]))
 	case "put-resolving":
@@ -230,6 +236,23 @@ func (s *story) act(a *site, verb string, args []string) error {
 		s.t.Fatalf("%q is not understood", verb)
 	}
 	return err
+}
+
+// loserName is the name of a key's open loser, where the key is written so.
+func (s *story) loserName(a *site, b *Bucket, key string) string {
+	key, by, ok := strings.Cut(key, "~")
+	if !ok || len(by) > 1 {
+		return key + strings.TrimSuffix("~"+by, "~")
+	}
+	h, err := b.view(key).head(s.ctx, key)
+	s.must(err)
+	for _, l := range h.losers() {
+		if s.sites[l.Dot.Segment-1].Name() == by {
+			return LoserName(key, l.Dot)
+		}
+	}
+	s.t.Fatalf("%s has no open loser of %s by %s", a.Name(), key, by)
+	return ""
 }
 
 // version finds a version by the name that "show versions" gives it.
@@ -329,6 +352,14 @@ func (s *story) draw(out *strings.Builder, what string, b *Bucket, info BucketIn
 		return
 	}
 	fmt.Fprintf(out, "  %s\n", info.Name)
+	if what == "listing" {
+		page, err := b.List(s.ctx, ListOptions{Limit: 1000})
+		s.must(err)
+		for _, e := range page.Entries {
+			fmt.Fprintf(out, "    %s: %s\n", e.Version.Key, e.Version.Attrs.ETag)
+		}
+		return
+	}
 	keys := map[string][]*Version{}
 	var order []string
 	for v, err := range b.eachVersion(s.ctx, "", nil) {

@@ -23,6 +23,10 @@ type Version struct {
 	Attrs      Attrs
 	Data       []byte // a small document of the segment's own buckets; else empty
 
+	// LoserOf is, of an open loser that was read or listed under the name that keep-both shows it under, which is then its Key, the key that it
+	// is a version of. Empty of all other versions.
+	LoserOf string
+
 	// Shadowed says, of a Null version that was looked up or listed, that a newer one of the key is null: this one goes by its id.
 	Shadowed bool
 

@@ -232,8 +232,18 @@ func (b *Bucket) put(ctx context.Context, key string, c Cond, payload []chunk.Ch
 }
 
 func (b *Bucket) planPut(ctx context.Context, key string, c Cond, payload []chunk.Chunk, fill func(*Version)) (plan, error) {
+	loser, of, err := b.loserNamed(ctx, key)
+	if err != nil {
+		return plan{}, err
+	}
+	var ends []effect
 	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
-		if err := c.check(h); err != nil {
+		seen := h
+		if loser != nil && h.content() == nil { // what its client could read under the key, and replaces
+			seen = headOf([]*Version{loser})
+			ends = []effect{of.dismissal(loser.LoserOf, v.settings.Versioning, loser)}
+		}
+		if err := c.check(seen); err != nil {
 			return effect{}, err
 		}
 		e := h.address(key, v.settings.Versioning, c.Resolve)
@@ -241,8 +251,12 @@ func (b *Bucket) planPut(ctx context.Context, key string, c Cond, payload []chun
 		fill(e.hold)
 		return e, nil
 	})
+	if err != nil {
+		return plan{}, err
+	}
 	p.payload = payload
-	return p, err
+	p.r.effects = append(p.r.effects, ends...)
+	return p, nil
 }
 
 // Deleted is what a delete did.
@@ -254,6 +268,12 @@ type Deleted struct {
 
 // Delete hides a key. Where versions of it remain, by versioning or by a conflict, it leaves a marker; else nothing.
 func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error) {
+	if loser, err := b.loserShown(ctx, key, VersionRef{}); err != nil || loser != nil {
+		if err != nil {
+			return Deleted{}, err
+		}
+		return b.dismiss(ctx, loser, c)
+	}
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Deleted{}, err
@@ -290,6 +310,12 @@ func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error
 
 // Remove takes one version away for ever. The condition is of that version. One that is not there is no error, as in S3, unless there is a condition.
 func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond) (Deleted, error) {
+	if loser, err := b.loserShown(ctx, key, ref); err != nil || loser != nil {
+		if err != nil {
+			return Deleted{}, err
+		}
+		key, ref = loser.LoserOf, VersionRef{ID: loser.VersionID}
+	}
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Deleted{}, err
