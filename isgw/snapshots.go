@@ -59,9 +59,7 @@ func (l *Links) bring(ctx context.Context, r segment.SnapshotRef) bool {
 		if s == nil {
 			continue
 		}
-		err := s.syncTree(ctx, wire.Sync{Bucket: r.Bucket, Snapshot: r.ID}, func(_ segment.Offer, t *remoteTree) error {
-			return l.seg.AdoptSnapshot(ctx, r, t)
-		})
+		err := s.bring(ctx, r)
 		if err == nil {
 			if l.prefetch != nil { // what only the snapshot holds is to be here too, if all of the bucket is
 				l.prefetch.hear(segment.Applied{Bucket: r.Bucket, Lost: true})
@@ -71,6 +69,13 @@ func (l *Links) bring(ctx context.Context, r segment.SnapshotRef) bool {
 		l.log.Debug("a peer did not bring a snapshot", "peer", s.conn.Peer().Name, "bucket", r.Bucket, "snapshot", r.ID, "error", err)
 	}
 	return false
+}
+
+// bring asks this peer.
+func (s *session) bring(ctx context.Context, r segment.SnapshotRef) error {
+	return s.syncTree(ctx, wire.Sync{Bucket: r.Bucket, Snapshot: r.ID}, func(_ segment.Offer, t *remoteTree) error {
+		return s.k.l.seg.AdoptSnapshot(ctx, r, t)
+	})
 }
 
 // signal makes sure that a channel of one holds something.

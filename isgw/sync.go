@@ -65,6 +65,11 @@ func (s *session) serveSurvey(x exchange) error {
 
 // sync takes the peer's state of one bucket in.
 func (s *session) sync(ctx context.Context, id segment.BucketID) error {
+	for _, r := range s.k.l.seg.Beginnings(id) {
+		if err := s.bring(ctx, r); err != nil && r.Bucket == id { // without its parent it costs more
+			return fmt.Errorf("bring what branch %v begins with: %w", id, err)
+		}
+	}
 	var seen segment.Vector
 	err := s.syncTree(ctx, wire.Sync{Bucket: id}, func(o segment.Offer, r *remoteTree) error {
 		seen = o.Seen

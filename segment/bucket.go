@@ -24,8 +24,10 @@ type Bucket struct {
 	stores dedup.Stores // what is durable here
 	trees  trees
 
-	frozen     string     // name of the snapshot that this is, see freeze; else empty
-	snapshotID SnapshotID // of a snapshot
+	unborn     atomic.Bool // a branch whose first root's nodes are not known to be here
+	tried      atomic.Bool // whether all of it is here, before a peer is asked
+	frozen     string      // name of the snapshot that this is, see freeze; else empty
+	snapshotID SnapshotID  // of a snapshot
 
 	gate sync.RWMutex // writers share it until their write is applied; deleting the bucket excludes them
 	fold sync.Mutex   // one fold or merge at a time
@@ -61,8 +63,7 @@ func newBucket(s *Segment, id BucketID, doc *bucketDoc) *Bucket {
 	b.stores = dedup.Stores{Data: s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: s.cfg.Chunks.Open(b.domain, chunk.Meta)}
 	b.trees = newTrees(b)
 	b.settings = settingsRecord{Settings: doc.settings}
-	b.base = &base{root: root{seen: Vector{}, settings: b.settings}}
-	b.plant(b.base)
+	b.start()
 	return b
 }
 
@@ -156,8 +157,11 @@ func (v keyView) version(ctx context.Context, key string, id VersionID) (*Versio
 }
 
 // Err is why the bucket cannot be read or written: a part of its trees is damaged and could not be read when it was needed. Other buckets go
-// on; this one's records stay in the log, and a start tries again. It is ErrUnavailable.
+// on; this one's records stay in the log, and a start tries again. Or it is a branch that has not begun here. It is ErrUnavailable.
 func (b *Bucket) Err() error {
+	if err := b.waits(); err != nil {
+		return err
+	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.broken

@@ -17,7 +17,8 @@ type Difference struct {
 	From, To *Version
 }
 
-// Diff yields, in key order, what is other in to than in from: two states of one bucket, now or as snapshots keep it. It costs what differs,
+// Diff yields, in key order, what is other in to than in from: two states of one bucket, now or as
+// snapshots keep it, or two buckets of which one is a branch of the other, or both of a third. It costs what differs,
 // whatever the size of the bucket. An error ends the sequence.
 func Diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
@@ -35,8 +36,8 @@ func Diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Differ
 // diff is Diff with the reserved keys of what is below the prefix.
 func diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
-		if from.id != to.id || from.s != to.s {
-			yield(Difference{}, fmt.Errorf("these are two buckets, not two states of one: %w", ErrInvalidArgument))
+		if !from.kin(to) {
+			yield(Difference{}, fmt.Errorf("these are two buckets, neither two states of one nor branches: %w", ErrInvalidArgument))
 			return
 		}
 		a, err := from.foldNow(ctx)

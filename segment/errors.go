@@ -23,6 +23,7 @@ var (
 	ErrNoSuchSnapshot  = errors.New("no such snapshot")
 	ErrSnapshotExists  = errors.New("snapshot exists")
 	ErrReadOnly        = errors.New("a snapshot cannot be changed")
+	ErrUnmerged        = errors.New("branch is not merged")
 	ErrTargetExists    = errors.New("the target exists")
 	ErrTooManyKeys     = errors.New("too many keys for one write")
 	ErrNotEmptySegment = errors.New("segment holds buckets")

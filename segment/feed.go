@@ -146,12 +146,13 @@ func recordDot(b []byte) (d Dot, err error) {
 	return d, errors.Join(err, badFormat("record"))
 }
 
-// LinkedBuckets are the buckets that links carry, the federation's own first, and what is seen of each.
+// LinkedBuckets are the buckets that links carry, the federation's own first, and what is seen of each: of a branch, what was written to it. Those
+// that have not begun here are left out.
 func (s *Segment) LinkedBuckets() map[BucketID]Vector {
 	out := map[BucketID]Vector{}
 	for _, b := range s.allBuckets() {
-		if b.Linked() {
-			out[b.id] = b.Seen()
+		if b.Linked() && b.waits() == nil {
+			out[b.id] = b.written()
 		}
 	}
 	return out

@@ -255,6 +255,15 @@ func (b *Bucket) merging(ctx context.Context, a *base, theirs root, remote *tree
 	if err != nil {
 		return root{}, counters{}, 0, fmt.Errorf("merge history: %w", err)
 	}
+	heads, stats, err := b.headsOf(ctx, a, history)
+	if err != nil {
+		return root{}, counters{}, 0, fmt.Errorf("merge heads: %w", err)
+	}
+	return root{heads.Root(), history.Root(), a.seen.Join(theirs.seen), settings}, stats, max(newest, theirs.settings.by.HLC), nil
+}
+
+// headsOf makes the heads and counters of a history out of those of a, at the cost of what differs.
+func (b *Bucket) headsOf(ctx context.Context, a *base, history tree.Tree) (tree.Tree, counters, error) {
 	stats := a.stats
 	heads, err := a.headTree.Apply(ctx, func(yield func(tree.Edit, error) bool) {
 		for _, region := range []byte{regionShown, regionHidden} {
@@ -269,10 +278,7 @@ func (b *Bucket) merging(ctx context.Context, a *base, theirs root, remote *tree
 			}
 		}
 	})
-	if err != nil {
-		return root{}, counters{}, 0, fmt.Errorf("merge heads: %w", err)
-	}
-	return root{heads.Root(), history.Root(), a.seen.Join(theirs.seen), settings}, stats, max(newest, theirs.settings.by.HLC), nil
+	return heads, stats, err
 }
 
 // mergeEdits is the union of what both hold, less what one has seen and does not hold. No version is of a later epoch than the settings.

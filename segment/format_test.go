@@ -75,7 +75,7 @@ func sampleEntry(t testing.TB) *entry {
 }
 
 func sampleDoc() *bucketDoc {
-	return &bucketDoc{BucketID{1, 2}, "photos", 0x0123456789ab0007, 5, dedup.Default(), "private", [16]byte{3}, Settings{EagerBytes: 4096}}
+	return &bucketDoc{BucketID{1, 2}, "photos", 0x0123456789ab0007, 5, dedup.Default(), "private", [16]byte{3}, Settings{EagerBytes: 4096}, nil}
 }
 
 // formats are all that the package writes: encoded samples, and a decoder that encodes again what it read.
@@ -91,6 +91,8 @@ func formats(t testing.TB) map[string]struct {
 	rt := root{chunk.ID{1}, chunk.ID{2}, Vector{sampleOrigin: 5, Origin{9, 1}: 1}, *r.settings}
 	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4}}
 	fa := fileAttrs{SymbolicLink, 0o6750, 1000, 100, 1795000000123456789, -5, FileID{1, 2}, 77, "../target", map[string]string{"user.a": "1", "user.b": "\x00"}, nil}
+	branch := *d
+	branch.origin = &origin{BucketID{9}, SnapshotID{3, 4}, SnapshotID{5}, rt.appendTo(nil), counters{1, 2, 3, 4}, rt.seen}
 	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
 	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: []cursorItem{cursorItem{}.after(e.cursors[0])}, buckets: []bucketState{{e.folds[0], d, true}}}
 	set := Settings{Versioning: Suspended, Full: true, EagerBytes: 4096, Policy: KeepBoth, Ack: Copies, Losers: LoserBounds{Keep: 16, Days: 30}}
@@ -125,6 +127,13 @@ func formats(t testing.TB) map[string]struct {
 			return e.appendTo(nil), nil
 		}},
 		"bucket-document": {d.appendTo(nil), func(b []byte) ([]byte, error) {
+			d, err := parseBucketDoc(b)
+			if err != nil {
+				return nil, err
+			}
+			return d.appendTo(nil), nil
+		}},
+		"branch-document": {branch.appendTo(nil), func(b []byte) ([]byte, error) {
 			d, err := parseBucketDoc(b)
 			if err != nil {
 				return nil, err

@@ -233,7 +233,7 @@ func (s *Segment) foldWorth(ctx context.Context, memory, log bool) error {
 	folds.SetLimit(foldsAtOnce)
 	failed := make([]error, len(buckets))
 	for i, b := range buckets {
-		if memory && costs[i] >= worth || log && s.holdsLog(b) {
+		if b.waits() == nil && (memory && costs[i] >= worth || log && s.holdsLog(b)) {
 			folds.Go(func() error {
 				_, failed[i] = b.Fold(ctx)
 				return nil

@@ -97,6 +97,9 @@ func (s *Segment) ServeNodes(ctx context.Context, l Lost, yield func(chunk.Chunk
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 	}
+	if b.waits() != nil {
+		return fmt.Errorf("bucket %v has not begun here: %w", l.Bucket, chunk.ErrNotFound)
+	}
 	b.mu.RLock()
 	n := b.base
 	b.mu.RUnlock()

@@ -26,7 +26,7 @@ var (
 
 const (
 	docBucket  = "bucket/"  // + id -> bucketDoc
-	docDeleted = "deleted/" // + id -> empty
+	docDeleted = "deleted/" // + id -> empty; of a branch, what had been seen of it
 	docSegment = "segment/" // + id -> name
 )
 
@@ -40,6 +40,7 @@ type bucketDoc struct {
 	domain   string
 	salt     [16]byte
 	settings Settings // the first
+	origin   *origin  // of a branch; else nil
 }
 
 // The formats of a bucket's document; see those of a record.
@@ -64,7 +65,11 @@ func (d *bucketDoc) appendTo(b []byte) []byte {
 	b = putBytes(b, 6, d.cutter.String())
 	b = putBytes(b, 7, d.domain)
 	b = putMessage(b, 8, d.salt[:])
-	return putPart(b, 9, d.settings.appendTo)
+	b = putPart(b, 9, d.settings.appendTo)
+	if d.origin != nil {
+		b = putPart(b, 10, d.origin.appendTo)
+	}
+	return b
 }
 
 func parseBucketDoc(b []byte) (*bucketDoc, error) {
@@ -93,6 +98,8 @@ func parseBucketDoc(b []byte) (*bucketDoc, error) {
 			d.salt = [16]byte(f.b)
 		case 9:
 			d.settings, err = parseSettings(f.b)
+		case 10:
+			d.origin, err = parseOrigin(f.b)
 		default: // an identity that this build does not understand
 			return fmt.Errorf("bucket document field %d: %w", f.num, ErrForeign)
 		}
@@ -115,6 +122,7 @@ type names struct {
 	mu           sync.RWMutex
 	docs         map[BucketID]*bucketDoc
 	deleted      map[BucketID]bool
+	ended        map[BucketID]Vector // of deleted branches: what had been seen of them
 	segments     map[ID]string
 	snapshots    map[BucketID][]*snapshotDoc // oldest first; the slices are replaced, never changed
 	snapshotNews chan struct{}               // of one
@@ -123,6 +131,7 @@ type names struct {
 
 func (n *names) init() {
 	n.docs, n.deleted, n.segments = map[BucketID]*bucketDoc{}, map[BucketID]bool{}, map[ID]string{}
+	n.ended = map[BucketID]Vector{}
 	n.live, n.snapshots = map[string]BucketID{}, map[BucketID][]*snapshotDoc{}
 	n.snapshotNews = make(chan struct{}, 1)
 }
@@ -232,12 +241,21 @@ func (n *names) takeLocked(s *Segment, key string, v *Version) error {
 		n.docs[doc.id] = doc
 		s.addBucket(doc)
 		n.relive()
+		if doc.origin != nil {
+			n.tellSnapshots()
+		}
 	case docDeleted:
 		id, err := ParseBucketID(rest)
 		if err != nil {
 			return err
 		}
 		n.deleted[id] = v != nil
+		delete(n.ended, id)
+		if v != nil && len(v.Data) > 0 {
+			if n.ended[id], err = parseVector(v.Data); err != nil {
+				return err
+			}
+		}
 		n.relive()
 	case docSnapshot:
 		return n.takeSnapshot(rest, v)
@@ -279,7 +297,7 @@ func (s *Segment) view() []shown {
 	byName := map[string][]candidate{}
 	for id, doc := range s.names.docs {
 		deleted := s.names.deleted[id]
-		if deleted && len(s.names.snapshots[id]) == 0 && s.bucket(id).empty() {
+		if deleted && len(s.names.snapshots[id]) == 0 && s.bucket(id).spent(s.names.ended[id]) {
 			continue
 		}
 		byName[doc.name] = append(byName[doc.name], candidate{doc, deleted})
@@ -305,6 +323,14 @@ func (s *Segment) view() []shown {
 	}
 	slices.SortFunc(out, func(a, b shown) int { return strings.Compare(a.name, b.name) })
 	return out
+}
+
+// spent says whether a deleted bucket holds nothing; of a branch, nothing that was not seen when it was deleted.
+func (b *Bucket) spent(seen Vector) bool {
+	if b.empty() {
+		return true
+	}
+	return seen != nil && b.doc.Load().origin != nil && seen.Covers(b.Seen())
 }
 
 // empty says whether no version of anything is held.
@@ -423,7 +449,7 @@ func (s *Segment) BucketByID(id BucketID) (*Bucket, error) {
 // CreateBucket makes a bucket whose home is this segment. Names are those of S3: 3 to 63 lower-case letters, digits, dots and hyphens.
 func (s *Segment) CreateBucket(ctx context.Context, name string, o BucketOptions) (*Bucket, error) {
 	if !validBucketName(name) {
-		return nil, fmt.Errorf("bucket name %q: 3 to 63 lower-case letters, digits, dots and hyphens: %w", name, ErrInvalidName)
+		return nil, badBucketName(name)
 	}
 	doc := &bucketDoc{name: name, home: s.cfg.ID, cutter: o.Cutter, settings: DefaultSettings()}
 	if o.Cutter == (dedup.Params{}) {
@@ -446,14 +472,23 @@ func (s *Segment) CreateBucket(ctx context.Context, name string, o BucketOptions
 			return nil, err
 		}
 	}
+	return s.announce(ctx, doc)
+}
+
+func badBucketName(name string) error {
+	return fmt.Errorf("bucket name %q: 3 to 63 lower-case letters, digits, dots and hyphens: %w", name, ErrInvalidName)
+}
+
+// announce makes a new bucket known, if no other has its name here.
+func (s *Segment) announce(ctx context.Context, doc *bucketDoc) (*Bucket, error) {
 	doc.created = s.clock.now()
-	unlock := s.outer.lock(FederationBucket, name) // one of two that create the same name here waits, and then finds it
+	unlock := s.outer.lock(FederationBucket, doc.name) // one of two that create the same name here waits, and then finds it
 	defer unlock()
-	if _, err := s.Bucket(name); err == nil {
-		return nil, fmt.Errorf("bucket %q: %w", name, ErrBucketExists)
+	if _, err := s.Bucket(doc.name); err == nil {
+		return nil, fmt.Errorf("bucket %q: %w", doc.name, ErrBucketExists)
 	}
 	if err := s.putDoc(ctx, docBucket+doc.id.String(), doc.appendTo(nil)); err != nil {
-		return nil, fmt.Errorf("create bucket %q: %w", name, err)
+		return nil, fmt.Errorf("create bucket %q: %w", doc.name, err)
 	}
 	return s.bucket(doc.id), nil
 }
@@ -464,11 +499,12 @@ func (s *Segment) DeleteBucket(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return b.drop(ctx, name)
+	return b.drop(ctx, name, nil)
 }
 
-// drop deletes the bucket, once: whoever found it too and comes later finds it no more.
-func (b *Bucket) drop(ctx context.Context, name string) error {
+// drop deletes the bucket, once: whoever found it too and comes later finds it no more. With discard, unless that refuses it, all that it
+// holds goes with it.
+func (b *Bucket) drop(ctx context.Context, name string, discard func() error) error {
 	b.gate.Lock()
 	defer b.gate.Unlock()
 	switch {
@@ -478,10 +514,17 @@ func (b *Bucket) drop(ctx context.Context, name string) error {
 		return fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
 	case len(b.s.names.snapshotsOf(b.id)) > 0:
 		return fmt.Errorf("bucket %q has snapshots: %w", name, ErrBucketNotEmpty)
-	case !b.empty():
+	case discard == nil && !b.empty():
 		return fmt.Errorf("bucket %q: %w", name, ErrBucketNotEmpty)
 	}
-	if err := b.s.putDoc(ctx, docDeleted+b.id.String(), nil); err != nil {
+	var seen []byte
+	if discard != nil {
+		seen = b.Seen().appendTo(nil)
+		if err := discard(); err != nil {
+			return err
+		}
+	}
+	if err := b.s.putDoc(ctx, docDeleted+b.id.String(), seen); err != nil {
 		return fmt.Errorf("delete bucket %q: %w", name, err)
 	}
 	if err := b.abortUploads(ctx); err != nil {

@@ -158,6 +158,9 @@ func (s *Segment) Payload(ctx context.Context, id BucketID) iter.Seq2[Version, e
 			yield(Version{}, err)
 			return
 		}
+		if b.gone() { // a branch may be, and hold what it was
+			return
+		}
 		for v, err := range b.Payload(ctx) {
 			if !yield(v, err) || err != nil {
 				return

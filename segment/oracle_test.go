@@ -11,10 +11,11 @@ import (
 // It is the declarative twin of apply, fold and merge: it knows nothing of trees, overlays, feeds or syncs.
 type oracle struct {
 	written map[BucketID]map[Dot]*record
+	origins map[BucketID]*origin // of branches
 }
 
 func newOracle() *oracle {
-	return &oracle{map[BucketID]map[Dot]*record{}}
+	return &oracle{map[BucketID]map[Dot]*record{}, map[BucketID]*origin{}}
 }
 
 // learn takes in the records of a site's own that its log holds from pos on, and returns the position to go on from. A dot with another
@@ -40,10 +41,44 @@ func (o *oracle) learn(w *world, s *site, pos uint64) (uint64, error) {
 				return pos, fmt.Errorf("dot %v names two writes", r.Dot)
 			}
 			o.written[item.Bucket][r.Dot] = r
+			o.learnBranch(item.Bucket, r)
 		}
 		pos = next
 	}
 	return pos, nil
+}
+
+// learnBranch notes what a branch that a record of the federation makes begins as.
+func (o *oracle) learnBranch(id BucketID, r *record) {
+	if id != FederationBucket {
+		return
+	}
+	for _, e := range r.effects {
+		if e.hold == nil || !strings.HasPrefix(e.key, docBucket) {
+			continue
+		}
+		if doc, err := parseBucketDoc(e.hold.Data); err == nil && doc.origin != nil {
+			o.origins[doc.id] = doc.origin
+		}
+	}
+}
+
+// all are the writes of a bucket: of a branch, those of its parent that it began with are its own.
+func (o *oracle) all(id BucketID) map[Dot]*record {
+	from := o.origins[id]
+	if from == nil {
+		return o.written[id]
+	}
+	out := maps.Clone(o.written[id])
+	if out == nil {
+		out = map[Dot]*record{}
+	}
+	for d, r := range o.all(from.parent) {
+		if from.seen.Has(d) {
+			out[d] = r
+		}
+	}
+	return out
 }
 
 // sees says whether r was written in knowledge of d.
@@ -55,7 +90,7 @@ func (r *record) sees(d Dot) bool {
 func (o *oracle) meaning(id BucketID, c Vector) map[string][]*Version {
 	versions, holds := map[VersionID]*Version{}, map[VersionID][]Dot{}
 	gone, over := map[goneHold]bool{}, map[VersionID]bool{}
-	for d, r := range o.written[id] {
+	for d, r := range o.all(id) {
 		if !c.Has(d) {
 			continue
 		}
@@ -112,7 +147,7 @@ func (o *oracle) check(w *world, s *site, id BucketID) error {
 // settings are the newest of those that were seen.
 func (o *oracle) settings(b *Bucket, c Vector) settingsRecord {
 	out := settingsRecord{Settings: b.doc.Load().settings}
-	for d, r := range o.written[b.id] {
+	for d, r := range o.all(b.id) {
 		if c.Has(d) && r.settings != nil && out.by.Compare(r.VersionID) < 0 {
 			out = settingsRecord{r.settings.Settings, r.VersionID}
 		}
@@ -220,14 +255,15 @@ func (o *oracle) checkFates(id BucketID, c Vector) error {
 			open[v.VersionID] = true
 		}
 	}
-	for _, put := range o.written[id] {
+	all := o.all(id)
+	for _, put := range all {
 		for i := range put.effects {
 			v := put.effects[i].hold
 			if v == nil || !put.own(&put.effects[i]) || !c.Has(put.Dot) {
 				continue
 			}
 			removed, concurrent, seen := false, false, false
-			for d, r := range o.written[id] {
+			for d, r := range all {
 				if !c.Has(d) || d == put.Dot {
 					continue
 				}

@@ -227,6 +227,9 @@ func (r *receipt) admit(ctx context.Context, b *Bucket, item FeedItem) (bool, er
 	if !b.Linked() {
 		return false, fmt.Errorf("bucket %v: %w", item.Bucket, ErrRefused)
 	}
+	if b.waits() != nil { // a sync begins it
+		return false, nil
+	}
 	if err := b.Err(); err != nil {
 		return false, err
 	}

@@ -27,7 +27,7 @@ func (s *Segment) Suspect(id BucketID) {
 	}
 }
 
-func (b *Bucket) ails() bool { return b.ailing.Load() || b.Err() != nil }
+func (b *Bucket) ails() bool { return b.waits() == nil && (b.ailing.Load() || b.Err() != nil) }
 
 // heal reads all of an ailing bucket's trees, which mends what peers have in the same places. Where that is not enough it takes the peer's state
 // for the bucket's: what peers have is a function of the writes that they have seen, so one that has seen all that is in the base has all that was lost.
@@ -57,6 +57,9 @@ func (b *Bucket) heal(ctx context.Context, peer ID, o Offer, theirs root, remote
 // Scrub reads all of the bucket's trees, as of the last fold, from the medium: what is lost or damaged, and what peers have of it in the same places, is
 // mended. The error is of what is not.
 func (b *Bucket) Scrub(ctx context.Context) error {
+	if err := b.waits(); err != nil {
+		return err
+	}
 	b.mu.RLock()
 	n := b.base
 	b.mu.RUnlock()

@@ -148,6 +148,9 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	if err := s.recover(ctx); err != nil {
 		return nil, fmt.Errorf("open segment in %s: %w", cfg.Dir, err)
 	}
+	if err := s.wakeAll(ctx); err != nil {
+		return nil, errors.Join(err, s.log.Close())
+	}
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.work.Go(func() { s.housekeeping(bg) })

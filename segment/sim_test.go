@@ -89,6 +89,8 @@ func (m *sim) act(s *site) error {
 	case n < 6:
 		m.step = "delete bucket"
 		return allow(s.DeleteBucket(m.ctx, fmt.Sprintf("bucket%d", m.rng.IntN(2))), ErrNoSuchBucket, ErrBucketNotEmpty)
+	case n < 8:
+		return m.branch(s)
 	case n < 48:
 		return m.write(s)
 	case n < 50:
@@ -103,7 +105,7 @@ func (m *sim) act(s *site) error {
 		r := m.sites[m.rng.IntN(len(m.sites))]
 		m.step = "pull from " + r.Name()
 		if r != s && s.peers[r.Name()] {
-			return m.pull(s, r)
+			return errors.Join(m.pull(s, r), m.begin(s, r))
 		}
 	case n < 82:
 		r := m.sites[m.rng.IntN(len(m.sites))]
@@ -142,6 +144,23 @@ func (m *sim) act(s *site) error {
 	return nil
 }
 
+// branch makes one, or deletes one.
+func (m *sim) branch(s *site) error {
+	name := fmt.Sprintf("branch%d", m.rng.IntN(2))
+	if m.rng.IntN(4) == 0 {
+		m.step = "delete " + name
+		return allow(s.DeleteBranch(m.ctx, name, m.rng.IntN(2) == 0), ErrNoSuchBucket, ErrUnmerged, ErrUnavailable)
+	}
+	m.step = "make " + name
+	b := m.anyBucket(s)
+	if b == nil {
+		return nil
+	}
+	m.step += " of " + b.Info().Name
+	_, err := s.CreateBranch(m.ctx, b.Info().Name, name)
+	return allow(err, ErrBucketExists)
+}
+
 // rebuild gives a site a build that reads all that others write, or one that does not.
 func (m *sim) rebuild(s *site) {
 	if len(s.old) > 0 {
@@ -161,7 +180,7 @@ func allow(err error, allowed ...error) error {
 }
 
 func (m *sim) anyBucket(s *site) *Bucket {
-	all := s.Buckets()
+	all := slices.DeleteFunc(s.Buckets(), func(i BucketInfo) bool { return s.bucket(i.ID).waits() != nil })
 	if len(all) == 0 {
 		return nil
 	}
@@ -423,7 +442,10 @@ func (m *sim) finish(t *testing.T, seed uint64, trace *strings.Builder) {
 		clear(s.old)
 	}
 	m.settle()
-	all := slices.Collect(maps.Keys(m.sites[0].LinkedBuckets()))
+	all := slices.DeleteFunc(slices.Collect(maps.Keys(m.sites[0].LinkedBuckets())), func(id BucketID) bool { // a deleted branch need not begin anywhere
+		b := m.sites[0].bucket(id)
+		return b.gone() && b.doc.Load().origin != nil
+	})
 	for _, id := range slices.SortedFunc(slices.Values(all), func(a, b BucketID) int { return strings.Compare(a.String(), b.String()) }) {
 		fmt.Fprintf(trace, "%v: %v\n", id, m.roots(id))
 	}

@@ -133,11 +133,16 @@ func (n *names) takeSnapshot(rest string, v *Version) error {
 		return cmp.Or(cmp.Compare(x.created, y.created), slices.Compare(x.id[:], y.id[:]))
 	})
 	n.snapshots[b] = all
+	n.tellSnapshots()
+	return nil
+}
+
+// tellSnapshots says that there may be something to bring here.
+func (n *names) tellSnapshots() {
 	select {
 	case n.snapshotNews <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // keepSnapshots forgets all others: a sync says what there is.
@@ -286,6 +291,7 @@ func (b *Bucket) At(ctx context.Context, name string) (*Bucket, error) {
 // freeze is the bucket of a snapshot's root. It is no bucket of the segment's: nothing is applied to it, folded or fed.
 func (b *Bucket) freeze(d *snapshotDoc, name string) (*Bucket, error) {
 	f := newBucket(b.s, b.id, b.doc.Load())
+	f.unborn.Store(false)
 	f.snapshotID = d.id
 	n, err := f.newBase(0, foldItem{root: d.root, stats: d.stats})
 	if err != nil {
@@ -318,7 +324,8 @@ type SnapshotRef struct {
 // NewSnapshots holds a value when snapshots may have become known since it was last received from. It is for one receiver.
 func (s *Segment) NewSnapshots() <-chan struct{} { return s.names.snapshotNews }
 
-// MissingSnapshots are those whose metadata is not all here.
+// MissingSnapshots are those whose metadata is not all here, and what branches begin with as if it were a snapshot of each, of parents
+// first.
 func (s *Segment) MissingSnapshots(ctx context.Context) ([]SnapshotRef, error) {
 	s.names.mu.RLock()
 	var all []SnapshotRef
@@ -338,6 +345,22 @@ func (s *Segment) MissingSnapshots(ctx context.Context) ([]SnapshotRef, error) {
 			out = append(out, r)
 		}
 	}
+	for _, b := range s.allBuckets() {
+		if b.waits() == nil || b.gone() {
+			continue
+		}
+		if err := b.wake(ctx); err != nil {
+			return nil, err
+		}
+		if err := b.beginHere(ctx); err != nil {
+			return nil, err
+		}
+		for _, r := range s.Beginnings(b.id) {
+			if !slices.Contains(out, r) {
+				out = append(out, r)
+			}
+		}
+	}
 	return out, nil
 }
 
@@ -348,6 +371,9 @@ func (s *Segment) snapshotDoc(r SnapshotRef) (*Bucket, *snapshotDoc, error) {
 			if d.id == r.ID {
 				return b, d, nil
 			}
+		}
+		if d := b.doc.Load().beginning(); d != nil && d.id == r.ID {
+			return b, d, nil
 		}
 	}
 	return nil, nil, fmt.Errorf("snapshot %v of bucket %v: %w", r.ID, r.Bucket, ErrNoSuchSnapshot)
@@ -380,6 +406,12 @@ func (s *Segment) AdoptSnapshot(ctx context.Context, r SnapshotRef, remote chunk
 	b, d, err := s.snapshotDoc(r)
 	if err != nil {
 		return err
+	}
+	if o := b.doc.Load().origin; o != nil && o.id == d.id {
+		if err := b.adoptBeginning(ctx, d, remote); err != nil {
+			return fmt.Errorf("begin branch %q: %w", b.doc.Load().name, err)
+		}
+		return nil
 	}
 	n, err := b.foldNow(ctx)
 	if err == nil {
@@ -495,6 +527,9 @@ func (b *Bucket) holds(ctx context.Context, bases []*base, v *Version) (bool, er
 
 // heldVersion looks a version up in the bucket as it is, and in its snapshots: what a peer may read.
 func (b *Bucket) heldVersion(ctx context.Context, key string, id VersionID) (*Version, error) {
+	if b.waits() != nil {
+		return nil, nil
+	}
 	v, err := b.view(key).version(ctx, key, id)
 	if v != nil || err != nil {
 		return v, err

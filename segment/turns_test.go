@@ -194,11 +194,11 @@ func TestOneOfManyDeletesABucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.drop(w.ctx, "photos"); err != nil {
+	if err := b.drop(w.ctx, "photos", nil); err != nil {
 		t.Fatal(err)
 	}
 	end := a.LogEnd()
-	if err := b.drop(w.ctx, "photos"); !errors.Is(err, ErrNoSuchBucket) {
+	if err := b.drop(w.ctx, "photos", nil); !errors.Is(err, ErrNoSuchBucket) {
 		t.Errorf("deleted once more: %v", err)
 	}
 	if a.LogEnd() != end {

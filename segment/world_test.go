@@ -162,6 +162,11 @@ func (w *world) sync(r, s *site, id BucketID) error {
 	if r.old[id] {
 		return fmt.Errorf("sync of a later build's bucket: %w", ErrForeign)
 	}
+	for _, ref := range r.Beginnings(id) {
+		if err := w.bring(r, s, ref); err != nil && ref.Bucket == id {
+			return err
+		}
+	}
 	o, err := s.Offer(w.ctx, id)
 	if err != nil {
 		return err
@@ -170,6 +175,28 @@ func (w *world) sync(r, s *site, id BucketID) error {
 		return nil // deleted meanwhile, or not known yet
 	}
 	return r.Adopt(w.ctx, s.ID(), id, o, s.cfg.Chunks.(mapStore))
+}
+
+// bring brings r the metadata of a snapshot, or what a branch begins with, that s has.
+func (w *world) bring(r, s *site, ref SnapshotRef) error {
+	if _, err := s.OfferSnapshot(w.ctx, ref); err != nil {
+		return err
+	}
+	return r.AdoptSnapshot(w.ctx, ref, s.cfg.Chunks.(mapStore))
+}
+
+// begin begins the branches that have not begun at r and have at s.
+func (w *world) begin(r, s *site) error {
+	missing, err := r.MissingSnapshots(w.ctx)
+	for _, ref := range missing {
+		if !slices.Contains(r.Beginnings(ref.Bucket), ref) {
+			continue // of a snapshot
+		}
+		if err := w.bring(r, s, ref); err != nil && !errors.Is(err, ErrNoSuchSnapshot) {
+			return err
+		}
+	}
+	return err
 }
 
 // syncOrStop passes over a bucket that cannot be synced.
@@ -272,7 +299,7 @@ func (w *world) settle() {
 				if r == s || !r.peers[s.Name()] || !s.peers[r.Name()] {
 					continue
 				}
-				if err := errors.Join(w.pull(r, s), w.repay(r, s)); err != nil {
+				if err := errors.Join(w.pull(r, s), w.begin(r, s), w.repay(r, s)); err != nil {
 					w.t.Fatalf("%s pulls from %s: %v", r.Name(), s.Name(), err)
 				}
 			}

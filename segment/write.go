@@ -210,8 +210,9 @@ func (b *Bucket) begin(ctx context.Context) (leave func(), err error) {
 func (b *Bucket) gone() bool {
 	b.s.names.mu.RLock()
 	deleted := b.s.names.deleted[b.id] && len(b.s.names.snapshots[b.id]) == 0
+	seen := b.s.names.ended[b.id]
 	b.s.names.mu.RUnlock()
-	return deleted && b.empty()
+	return deleted && b.spent(seen)
 }
 
 // put writes one version. fill completes it.

@@ -16,6 +16,7 @@ const (
 	NoSuchSnapshot Code = "no_such_snapshot"
 	SnapshotExists Code = "snapshot_exists"
 	ReadOnly       Code = "read_only"
+	Unmerged       Code = "unmerged"
 	Precondition   Code = "precondition_failed"
 	NotHome        Code = "not_home"
 	Invalid        Code = "invalid"
@@ -33,7 +34,7 @@ func (c Code) Status() int {
 	switch c {
 	case NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchLink, NoSuchSnapshot, NotFound:
 		return http.StatusNotFound
-	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly:
+	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Unmerged:
 		return http.StatusConflict
 	case Precondition:
 		return http.StatusPreconditionFailed

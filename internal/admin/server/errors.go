@@ -23,6 +23,7 @@ func codes() []struct {
 		{segment.ErrNoSuchSnapshot, admin.NoSuchSnapshot},
 		{segment.ErrSnapshotExists, admin.SnapshotExists},
 		{segment.ErrReadOnly, admin.ReadOnly},
+		{segment.ErrUnmerged, admin.Unmerged},
 		{segment.ErrBucketExists, admin.BucketExists},
 		{segment.ErrBucketNotEmpty, admin.BucketNotEmpty},
 		{segment.ErrNoSuchVersion, admin.NoSuchVersion},

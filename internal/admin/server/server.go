@@ -71,6 +71,10 @@ func New(c Config) *Server {
 
 		"DELETE /buckets/{bucket}/snapshots/{snapshot}": s.deleteSnapshot,
 
+		"GET /branches":             s.branches,
+		"POST /branches":            s.createBranch,
+		"DELETE /branches/{branch}": s.deleteBranch,
+
 		"GET /buckets/{bucket}/object":    s.get,
 		"PUT /buckets/{bucket}/object":    s.put,
 		"DELETE /buckets/{bucket}/object": s.delete,

@@ -73,6 +73,9 @@ func (s *Server) toVerify(ctx context.Context, name string) ([]place, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(names) > 1 && len(s.Segment.Beginnings(b.ID())) > 0 {
+			continue // a branch that is on its way
+		}
 		all = append(all, place{b, nil})
 		if strings.Contains(name, "@") {
 			continue

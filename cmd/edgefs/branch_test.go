@@ -1,0 +1,58 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestBranches(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "hawaii")
+	serve(t, dir)
+	t.Setenv("EDGEFS_ENDPOINT", dir)
+	good(t, "bucket", "create", "photos")
+	goodWith(t, "first", "put", "-", "photos/k")
+	good(t, "snapshot", "create", "photos@monday")
+	goodWith(t, "second", "put", "-", "photos/k")
+	if out := good(t, "branch", "list"); out != "no branches\n" {
+		t.Errorf("%q", out)
+	}
+	if out := good(t, "branch", "create", "photos", "work"); out != "created work, a branch of photos\n" {
+		t.Errorf("%q", out)
+	}
+	good(t, "branch", "create", "photos@monday", "past")
+	bad(t, 1, "bucket exists", "branch", "create", "photos", "work")
+	bad(t, 3, "no such snapshot", "branch", "create", "photos@tuesday", "tuesday")
+	goodWith(t, "work", "put", "-", "work/l")
+	for name, want := range map[string]string{"photos/k": "second", "work/k": "second", "past/k": "first", "work/l": "work"} {
+		if out := good(t, "cat", name); out != want {
+			t.Errorf("%s: %q", name, out)
+		}
+	}
+	bad(t, 3, "no such key", "cat", "photos/l")
+	if out := good(t, "diff", "photos", "work"); out != "+ l\n" {
+		t.Errorf("%q", out)
+	}
+	good(t, "bucket", "create", "other")
+	bad(t, 1, "two buckets", "diff", "photos", "other")
+	all := jsonOf[[]struct {
+		Name, Parent string
+		Writes       int
+	}](t, "branch", "list", "photos")
+	if len(all) != 2 || all[0].Name != "work" || all[0].Parent != "photos" || all[0].Writes != 1 {
+		t.Errorf("%+v", all)
+	}
+	if out := good(t, "branch", "list"); !strings.Contains(out, "of photos, 1 write since") {
+		t.Errorf("%q", out)
+	}
+	good(t, "verify", "work")
+	bad(t, 2, "say --yes", "branch", "delete", "work")
+	bad(t, 1, "not merged", "branch", "delete", "work", "--yes")
+	bad(t, 1, "no branch", "branch", "delete", "photos", "--yes")
+	good(t, "branch", "delete", "work", "--yes", "--force")
+	good(t, "branch", "delete", "past", "--yes")
+	bad(t, 3, "no such bucket", "cat", "work/k")
+	if out := good(t, "cat", "photos/k"); out != "second" {
+		t.Errorf("%q", out)
+	}
+}

@@ -1,0 +1,402 @@
+package segment
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/segment/tree"
+)
+
+// A branch is a bucket that began as another one was: its first base is a root of its parent's, with the parent's salt, cutter and domain, so that
+// all nodes and payload are the same chunks. It knows that root by its own document, and needs the parent for nothing: segments that have the
+// parent only fetch fewer nodes.
+
+// origin is how a branch began.
+type origin struct {
+	parent   BucketID
+	snapshot SnapshotID // of the parent, of the same root; zero for none
+	id       SnapshotID // of the kept root, as if it were a snapshot of the branch: the mark of its nodes, and what they are asked for by
+	root     []byte     // the root chunk; empty when the parent was never written to
+	stats    counters
+	seen     Vector // of the root
+}
+
+func (o *origin) appendTo(b []byte) []byte {
+	b = putMessage(b, 1, o.parent[:])
+	if o.snapshot != (SnapshotID{}) {
+		b = putMessage(b, 2, o.snapshot[:])
+	}
+	b = putMessage(b, 3, o.id[:])
+	b = putBytes(b, 4, o.root)
+	return putSome(b, 5, o.stats.appendTo)
+}
+
+func parseOrigin(b []byte) (*origin, error) {
+	o := &origin{seen: Vector{}}
+	err := eachField("origin", b, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			o.parent, err = bucketIDOf(f.b)
+		case 2:
+			o.snapshot, err = snapshotIDOf(f.b)
+		case 3:
+			o.id, err = snapshotIDOf(f.b)
+		case 4:
+			o.root = f.b
+			var r root
+			r, err = parseRoot(f.b)
+			o.seen = r.seen
+		case 5:
+			o.stats, err = parseCounters(f.b)
+		default: // a beginning that this build does not understand
+			return fmt.Errorf("origin field %d: %w", f.num, ErrForeign)
+		}
+		return err
+	})
+	if err == nil && (o.id == SnapshotID{} || o.parent == FederationBucket || o.parent == localBucket) {
+		err = fmt.Errorf("a branch of %v, %v: %w", o.parent, o.id, ErrForeign)
+	}
+	return o, err
+}
+
+func snapshotIDOf(b []byte) (id SnapshotID, err error) {
+	if len(b) != len(id) {
+		return id, badFormat("snapshot id")
+	}
+	return SnapshotID(b), nil
+}
+
+// beginning is a branch's first root, as something kept of the branch itself; nil of any other bucket.
+func (d *bucketDoc) beginning() *snapshotDoc {
+	if d.origin == nil {
+		return nil
+	}
+	return &snapshotDoc{bucket: d.id, id: d.origin.id, name: "beginning", created: d.created, by: d.home, root: d.origin.root, stats: d.origin.stats}
+}
+
+// start gives a new bucket the base it begins with. A branch's nodes are not known to be here yet: see [Bucket.wake].
+func (b *Bucket) start() {
+	f := foldItem{}
+	if o := b.doc.Load().origin; o != nil {
+		f.root, f.stats = o.root, o.stats
+		b.unborn.Store(len(o.root) > 0)
+	}
+	n, err := b.newBase(0, f)
+	if err != nil { // the document was read, so its root was
+		b.unborn.Store(true)
+		return
+	}
+	b.setBase(n)
+}
+
+// waits is why a branch cannot be used yet: nodes that it begins with are not here.
+func (b *Bucket) waits() error {
+	if !b.unborn.Load() {
+		return nil
+	}
+	return fmt.Errorf("branch %q begins with metadata that is on its way: %w", b.doc.Load().name, ErrUnavailable)
+}
+
+// wake makes a branch usable if all of what it begins with is marked as here.
+func (b *Bucket) wake(ctx context.Context) error {
+	o := b.doc.Load().origin
+	if o == nil || !b.unborn.Load() {
+		return nil
+	}
+	here, err := b.s.hasSnapshot(ctx, o.id)
+	if err != nil || !here {
+		return err
+	}
+	b.unborn.Store(false)
+	b.s.news.lost(b.id)
+	return nil
+}
+
+// wakeAll is for a start: no document that comes is told of there.
+func (s *Segment) wakeAll(ctx context.Context) error {
+	for _, b := range s.allBuckets() {
+		if err := b.wake(ctx); err != nil {
+			return fmt.Errorf("begin branch %v: %w", b.id, err)
+		}
+	}
+	return nil
+}
+
+// CreateBranch makes a bucket that begins as another one, or a snapshot of one, is: from is BUCKET or BUCKET@SNAPSHOT. It costs a fold of
+// what was written since the last one, whatever the size of the bucket, and moves nothing. All history comes along. Its home is this segment;
+// settings, cutter and domain are the parent's.
+func (s *Segment) CreateBranch(ctx context.Context, from, name string) (*Bucket, error) {
+	if !validBucketName(name) {
+		return nil, badBucketName(name)
+	}
+	src, err := s.Bucket(from)
+	if err != nil {
+		return nil, err
+	}
+	n, err := src.foldNow(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("branch %q of %q: %w", name, from, err)
+	}
+	doc := *src.doc.Load()
+	doc.name, doc.home, doc.settings = name, s.cfg.ID, n.root.settings.Settings
+	doc.origin = &origin{parent: src.id, snapshot: src.snapshotID, root: n.bytes, stats: n.stats, seen: n.seen}
+	for _, random := range [][]byte{doc.id[:], doc.origin.id[:]} {
+		if err := s.random(random); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.markSnapshot(ctx, doc.origin.id); err != nil {
+		return nil, err
+	}
+	b, err := s.announce(ctx, &doc)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.wake(ctx); err != nil || b.isHome(b.Settings()) {
+		return b, err
+	}
+	return b, b.TakeHome(ctx) // the settings name the parent's
+}
+
+// Branch is what a branch is.
+type Branch struct {
+	ID       BucketID  `json:"id"`
+	Name     string    `json:"name"` // as listed
+	ParentID BucketID  `json:"parentId"`
+	Parent   string    `json:"parent,omitempty"` // as listed; empty when it was deleted
+	Created  time.Time `json:"created"`
+	Segment  string    `json:"segment"` // that made it
+	Base     chunk.ID  `json:"base"`    // the root that it began as
+	Writes   uint64    `json:"writes"`  // since then, as far as they are known here
+	Ready    bool      `json:"ready"`   // all that it begins with is here
+}
+
+// Branches are those of a bucket, or all when parent is zero, the oldest first.
+func (s *Segment) Branches(parent BucketID) []Branch {
+	all := s.view()
+	names := map[BucketID]string{}
+	for _, v := range all {
+		names[v.doc.id] = v.name
+	}
+	slices.SortFunc(all, func(a, b shown) int { return olderDoc(a.doc, b.doc) })
+	out := []Branch{}
+	for _, v := range all {
+		o := v.doc.origin
+		if o == nil || parent != (BucketID{}) && o.parent != parent {
+			continue
+		}
+		b := s.bucket(v.doc.id)
+		out = append(out, Branch{v.doc.id, v.name, o.parent, names[o.parent], v.doc.created.Time(), s.SegmentName(v.doc.home),
+			b.rootOf(v.doc.beginning()), b.Seen().beyond(o.seen), b.waits() == nil})
+	}
+	return out
+}
+
+// beyond is how many writes c has seen that o has not.
+func (c Vector) beyond(o Vector) (n uint64) {
+	for k, last := range c {
+		n += max(last, o[k]) - o[k]
+	}
+	return n
+}
+
+// written is what was seen of the bucket itself: of a branch, nothing of an origin that has written only to what the branch began as.
+func (b *Bucket) written() Vector {
+	seen := b.Seen()
+	o := b.doc.Load().origin
+	if o == nil {
+		return seen
+	}
+	out := seen.Clone()
+	for k, n := range o.seen {
+		if out[k] == n {
+			delete(out, k)
+		}
+	}
+	return out
+}
+
+// kin says whether the two buckets' trees have nodes in common: they are one, or a branch of the other, or branches of one bucket.
+func (b *Bucket) kin(o *Bucket) bool {
+	x, y := b.doc.Load(), o.doc.Load()
+	return b.s == o.s && x.salt == y.salt && x.domain == y.domain && x.cutter == y.cutter
+}
+
+// maxDescent bounds the parents of parents that are brought before a branch.
+const maxDescent = 16
+
+// Beginnings are what a bucket lacks to be used here, for [Segment.AdoptSnapshot] to bring: nothing unless it is a branch whose first root's
+// nodes are not all here. It is the last of them; before it are its parents, as far as they lack the like, of which it shares most nodes.
+func (s *Segment) Beginnings(id BucketID) []SnapshotRef {
+	var out []SnapshotRef
+	for range maxDescent {
+		b := s.bucket(id)
+		if b == nil || b.waits() == nil {
+			break
+		}
+		o := b.doc.Load().origin
+		out = append(out, SnapshotRef{id, o.id})
+		id = o.parent
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// adoptBeginning brings what a branch begins with, about as many nodes as differ from its parent as it is here, and begins the branch if
+// that is a state that writes can have made.
+func (b *Bucket) adoptBeginning(ctx context.Context, d *snapshotDoc, remote chunk.Store) error {
+	known, near, err := b.nearest(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.keepNodes(ctx, near, d, remote); err != nil {
+		return err
+	}
+	return b.beginFrom(ctx, known, d)
+}
+
+// beginHere begins a branch of which all is here though nothing says so: its parent is the same here, or the segment was restored from a backup.
+// Once it is tried; what is missing comes from a peer.
+func (b *Bucket) beginHere(ctx context.Context) error {
+	if b.tried.Swap(true) {
+		return nil
+	}
+	known, _, err := b.nearest(ctx)
+	if err == nil {
+		err = b.beginFrom(ctx, known, b.doc.Load().beginning())
+	}
+	if err != nil && (ctx.Err() != nil || b.s.failure.get() != nil) {
+		return err
+	}
+	return nil
+}
+
+// beginFrom begins a branch whose history is here.
+func (b *Bucket) beginFrom(ctx context.Context, known *base, d *snapshotDoc) error {
+	if err := b.vet(ctx, known, d); err != nil {
+		return err
+	}
+	if err := b.s.markSnapshot(ctx, d.id); err != nil {
+		return err
+	}
+	return b.wake(ctx)
+}
+
+// nearest are states whose nodes are all here: known, which this segment has worked out itself, and near, which is perhaps nearer to what the
+// branch began as, and was only brought here.
+func (b *Bucket) nearest(ctx context.Context) (known, near *base, err error) {
+	known = &base{root: root{seen: Vector{}}}
+	b.plant(known)
+	o := b.doc.Load().origin
+	p := b.s.bucket(o.parent)
+	if p == nil || !p.kin(b) || p.Err() != nil {
+		return known, known, nil
+	}
+	if known, err = p.foldNow(ctx); err != nil {
+		return nil, nil, err
+	}
+	at, d, err := b.s.snapshotDoc(SnapshotRef{o.parent, o.snapshot})
+	if err != nil {
+		return known, known, nil
+	}
+	here, err := b.s.hasSnapshot(ctx, d.id)
+	if err != nil || !here {
+		return known, known, err
+	}
+	f, err := at.freeze(d, d.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return known, f.base, nil
+}
+
+// vet refuses a root that no segment has made: its heads and its counters are worked out anew from its history, as in a merge, from a state
+// that is known to be right.
+func (b *Bucket) vet(ctx context.Context, known *base, d *snapshotDoc) error {
+	r, err := parseRoot(d.root)
+	if err != nil {
+		return err
+	}
+	if _, err := b.putRoot(ctx, r); err != nil {
+		return err
+	}
+	// What is cached need not be on the device.
+	history := b.tree(tree.NewStore(b.stores.Meta, b.domain, tree.NewCache(4<<20)), r.history)
+	if err := b.checkSettings(r.settings); err != nil {
+		return err
+	}
+	newest, err := b.checkHistory(ctx, known, history, r.settings.by.Epoch)
+	if err != nil {
+		return err
+	}
+	if newest = max(newest, r.settings.by.HLC); newest > b.s.clock.bound() {
+		return fmt.Errorf("a version of %v: %w", newest.Time(), ErrClockAhead)
+	}
+	heads, stats, err := b.headsOf(ctx, known, history)
+	if err != nil {
+		return err
+	}
+	if heads.Root() != r.heads || stats != d.stats {
+		return fmt.Errorf("the heads are not those of the history: %w", ErrRefused)
+	}
+	b.s.clock.observe(newest)
+	return nil
+}
+
+// checkHistory reads what is in a history and not in the known one, and returns the newest stamp in there.
+func (b *Bucket) checkHistory(ctx context.Context, known *base, history tree.Tree, epoch Epoch) (newest HLC, _ error) {
+	for c, err := range tree.Diff(ctx, known.historyTree, history) {
+		if err != nil {
+			return 0, err
+		}
+		key, ch, err := decodeChange(known, c, nil)
+		if err != nil {
+			return 0, err
+		}
+		if ch.now == nil {
+			continue
+		}
+		if err := checkFederated(key, ch.now); err != nil {
+			return 0, err
+		}
+		if ch.now.Epoch.Compare(epoch) > 0 {
+			return 0, fmt.Errorf("a version of %q of epoch %d, which nobody began: %w", key, ch.now.Epoch.N, ErrRefused)
+		}
+		newest = max(newest, ch.now.HLC)
+	}
+	return newest, nil
+}
+
+// DeleteBranch removes a branch with all that it holds, at every segment, in one step. What was written to it elsewhere and had not come here
+// keeps it. Without force, one that holds what its parent was not given is refused with ErrUnmerged.
+func (s *Segment) DeleteBranch(ctx context.Context, name string, force bool) error {
+	b, err := s.Bucket(name)
+	if err != nil {
+		return err
+	}
+	if b.doc.Load().origin == nil {
+		return fmt.Errorf("bucket %q is no branch: %w", name, ErrInvalidArgument)
+	}
+	return b.drop(ctx, name, func() error {
+		if force {
+			return nil
+		}
+		return b.checkMerged(ctx, name)
+	})
+}
+
+// checkMerged refuses a branch that lists what it did not list when it began.
+func (b *Bucket) checkMerged(ctx context.Context, name string) error {
+	began, err := b.freeze(b.doc.Load().beginning(), "beginning")
+	if err != nil {
+		return err
+	}
+	for d, err := range diff(ctx, began, b, "") {
+		return cmp.Or(err, fmt.Errorf("branch %q has changes, of %q for one, that were not merged: %w", name, d.Key, ErrUnmerged))
+	}
+	return nil
+}
