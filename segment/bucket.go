@@ -29,8 +29,9 @@ type Bucket struct {
 	frozen     string      // name of the snapshot that this is, see freeze; else empty
 	snapshotID SnapshotID  // of a snapshot
 
-	gate sync.RWMutex // writers share it until their write is applied; deleting the bucket excludes them
-	fold sync.Mutex   // one fold or merge at a time
+	intake sync.RWMutex // who takes in what peers have shares it, until that is applied; a rename excludes them
+	gate   sync.RWMutex // writers share it until their write is applied; a rename, and deleting the bucket, exclude them
+	fold   sync.Mutex   // one fold or merge at a time
 
 	folded time.Time // when the last fold for a peer was; guarded by fold
 
@@ -51,7 +52,8 @@ type Bucket struct {
 	stats    counters
 	last     uint64      // log position of the last entry that touched the bucket
 	settled  uint64      // log position up to which the base is all of the bucket, whatever it covers: the log may have been cut there
-	cost     int64       // bytes of memory in overlay and tail, about
+	cost     int64       // bytes of memory in overlay and tail, about, but for
+	renamed  int64       // what renames take there
 	patient  bool        // entries are applied with what peers have, too: not by the log's goroutine, which waits for nobody
 	ailing   atomic.Bool // something of the trees was lost and not mended: see Ailing
 	broken   error       // why entries can no longer be applied; what is here is then not to be believed
@@ -87,7 +89,8 @@ func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
 func (b *Bucket) setBase(n *base) {
 	own := b.s.Origin()
 	b.base, b.stats, b.settings, b.since = n, n.stats, n.root.settings, max(n.at, n.covers)
-	b.overlay, b.young, b.tail, b.cost = newOverlay(), nil, tail{}, 0
+	gone := b.tail.seq() + 1 // all may be other than it was
+	b.overlay, b.young, b.tail, b.cost, b.renamed = newOverlay(), nil, tail{gone: gone}, 0, 0
 	b.others = n.seen.Clone()
 	b.applied = b.others[own]
 	delete(b.others, own)
@@ -133,6 +136,10 @@ type keyView struct {
 func (b *Bucket) view(key string) keyView {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
+	return b.viewLocked(key)
+}
+
+func (b *Bucket) viewLocked(key string) keyView {
 	over, _ := b.overlay.Get(key)
 	return keyView{b.base, over, b.others, Dot{b.s.Origin(), b.applied}, b.settings.Settings}
 }
@@ -210,42 +217,66 @@ func (b *Bucket) Stats() BucketStats {
 
 // apply makes one record, which is raw in the log, part of the state. The caller holds mu and has checked nothing.
 func (b *Bucket) apply(ctx context.Context, pos uint64, r *record, h *hint, raw []byte) error {
-	if r.Dot.Origin == b.s.Origin() {
-		if r.Dot.N <= b.applied {
-			return nil
-		}
-		b.applied = r.Dot.N
-	} else {
-		if b.others.Has(r.Dot) {
-			return nil
-		}
-		b.others = b.others.With(r.Dot)
+	if b.has(r.last()) {
+		return nil
 	}
+	if r.expands() && r.effects == nil {
+		var err error
+		if h, err = b.expandHere(ctx, r); err != nil {
+			return fmt.Errorf("bucket %v: apply %v: %w", b.id, r.Dot, err)
+		}
+	}
+	b.see(r.last())
+	cost := b.cost
 	for i := range r.effects {
-		if err := b.applyEffect(ctx, pos, r, &r.effects[i], h); err != nil {
+		if err := b.applyEffect(ctx, r, i, h); err != nil {
 			return fmt.Errorf("bucket %v: apply %v: %w", b.id, r.Dot, err)
 		}
 	}
 	if r.settings != nil {
 		b.settings, b.since = b.settings.newer(*r.settings), pos
 	}
-	b.tail.add(pos, raw)
+	weight := int64(0)
+	if r.expands() { // it is accounted for beside the others
+		weight, b.cost = b.cost-cost, cost
+		b.s.keeper.moved(weight)
+	}
+	b.tail.add(pos, raw, weight)
 	b.cost += int64(len(raw)) + recordCost
+	b.renamed += weight
 	b.last = pos
 	return nil
+}
+
+// has says whether a write is in the state. The caller holds mu.
+func (b *Bucket) has(d Dot) bool {
+	if d.Origin == b.s.Origin() {
+		return d.N <= b.applied
+	}
+	return b.others.Has(d)
+}
+
+// see makes a write one that is in the state.
+func (b *Bucket) see(d Dot) {
+	if d.Origin == b.s.Origin() {
+		b.applied = d.N
+	} else {
+		b.others = b.others.With(d)
+	}
 }
 
 // recordCost is what a record keeps in memory beyond its encoded bytes and the overlay's keys, in bytes, about.
 const recordCost = 40
 
-func (b *Bucket) applyEffect(ctx context.Context, pos uint64, r *record, e *effect, h *hint) error {
+func (b *Bucket) applyEffect(ctx context.Context, r *record, i int, h *hint) error {
+	e := &r.effects[i]
 	over, _ := b.overlay.Get(e.key)
 	base := b.base.here
 	if b.patient {
 		base = b.base
 	}
 	v := keyView{base: base, over: over}
-	was, ok := h.valid(e.key, over, b.base.at)
+	was, ok := h.valid(r, i, over, b.base.at)
 	if !ok {
 		var err error
 		if was, err = v.head(ctx, e.key); err != nil {
@@ -307,9 +338,13 @@ func (b *Bucket) lay(key string, was, now *overlayKey, h head, changes []change)
 }
 
 // valid gives the head that the writer planned with, if it is still the key's.
-func (h *hint) valid(key string, over *overlayKey, at uint64) (head, bool) {
-	if h == nil || h.key != key || h.over != over || over == nil && h.base != at {
+func (h *hint) valid(r *record, i int, over *overlayKey, at uint64) (head, bool) {
+	key := r.effects[i].key
+	switch {
+	case h == nil:
 		return head{}, false
+	case h.heads != nil: // the record itself may have changed the key
+		return h.heads[i], i == 0 || r.effects[i-1].key != key
 	}
-	return h.head, true
+	return h.head, h.key == key && h.over == over && (over != nil || h.base == at)
 }

@@ -48,6 +48,8 @@ type hint struct {
 	over *overlayKey // what the overlay held of the key, nil for nothing
 	head head
 	base uint64 // the base that head was read from, when over is nil
+
+	heads []head // of a rename that was expanded: see expansion. Nothing of the bucket has changed since
 }
 
 // foldItem says that the records up to Covers are now in the tree of Root. It counts only while the bucket's base is the one it was made

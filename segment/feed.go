@@ -23,7 +23,7 @@ type FeedItem struct {
 	Pos    uint64 // in the sender's log
 	Bucket BucketID
 	Record []byte // encoded; empty for a mark
-	Dot    Dot    // the record's
+	Dot    Dot    // the record's: the last, where it takes several
 	// Mark says that the sender learned something by a sync: a receiver that has not seen all of it syncs too.
 	Mark Vector
 }
@@ -122,28 +122,29 @@ func feedWrite(b []byte) (item FeedItem, err error) {
 			item.Bucket, err = bucketIDOf(f.b)
 		case 2:
 			item.Record = bytes.Clone(f.b)
-			item.Dot, err = recordDot(f.b)
+			item.Dot, err = lastDot(f.b)
 		}
 		return err
 	})
 	return item, err
 }
 
-func recordDot(b []byte) (d Dot, err error) {
-	err = eachField("record", b, func(f field) error {
-		if f.num != recordFieldID {
-			return nil
-		}
-		id, err := parseVersionID(f.b)
-		if d = id.Dot; err == nil {
-			err = errStop
+// lastDot is the last dot that an encoded record takes.
+func lastDot(b []byte) (Dot, error) {
+	var r record
+	err := eachField("record", b, func(f field) (err error) {
+		switch f.num {
+		case recordFieldID:
+			r.VersionID, err = parseVersionID(f.b)
+		case recordFieldRename:
+			r.rename, err = parseRename(f.b)
 		}
 		return err
 	})
-	if err == errStop {
-		return d, nil
+	if err == nil && r.Dot.N == 0 {
+		err = badFormat("record")
 	}
-	return d, errors.Join(err, badFormat("record"))
+	return r.last(), err
 }
 
 // LinkedBuckets are the buckets that links carry, the federation's own first, and what is seen of each: of a branch, what was written to it. Those
@@ -278,6 +279,8 @@ func (b *Bucket) adopt(ctx context.Context, peer ID, o Offer, remote chunk.Store
 	if err != nil {
 		return err
 	}
+	b.intake.RLock() // no rename comes between the fold and the merge, which would put another state under it
+	defer b.intake.RUnlock()
 	b.fold.Lock()
 	defer b.fold.Unlock()
 	now, err := b.foldLocked(ctx)

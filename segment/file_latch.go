@@ -72,8 +72,7 @@ func (b *Bucket) views(keys []string) []keyView {
 	defer b.mu.RUnlock()
 	out := make([]keyView, len(keys))
 	for i, key := range keys {
-		over, _ := b.overlay.Get(key)
-		out[i] = keyView{b.base, over, b.others, Dot{b.s.Origin(), b.applied}, b.settings.Settings}
+		out[i] = b.viewLocked(key)
 	}
 	return out
 }
@@ -112,7 +111,7 @@ func (b *Bucket) writeFiles(ctx context.Context, keys []string, decide func(*fil
 		return err
 	}
 	first := w.plan.r.effects[0].key
-	w.plan.hint = &hint{first, w.views[first].over, w.heads[first], w.views[first].base.at}
+	w.plan.hint = &hint{key: first, over: w.views[first].over, head: w.heads[first], base: w.views[first].base.at}
 	return b.s.submit(w.plan)
 }
 

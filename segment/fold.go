@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/segment/tree"
@@ -112,7 +113,7 @@ func (s sealed) headEdits() iter.Seq2[tree.Edit, error] {
 
 func (o *overlayKey) headEdit(region byte, key string) tree.Edit {
 	e := tree.Edit{Key: headKey(region, key), Delete: true}
-	if o.headLen > 0 && o.hidden == (region == regionHidden) {
+	if o.in(region) {
 		e.Delete, e.Value, e.Weight = false, o.data[:o.headLen:o.headLen], o.size
 	}
 	return e
@@ -196,8 +197,23 @@ func (b *Bucket) touched() (*overlay, error) {
 				out.Set(key, o)
 			}
 		}
+		if r.expands() { // what it did not touch there is as it is in the base, too
+			b.below(r.rename.src, out.Set)
+			b.below(r.rename.dst, out.Set)
+		}
 	}
 	return out, nil
+}
+
+// below goes through the overlay's keys that begin with prefix.
+func (b *Bucket) below(prefix string, visit func(string, *overlayKey) (*overlayKey, bool)) {
+	b.overlay.Ascend(prefix, func(key string, o *overlayKey) bool {
+		if !strings.HasPrefix(key, prefix) {
+			return false
+		}
+		visit(key, o)
+		return true
+	})
 }
 
 // dropTail forgets the records that a fold covers: all but those that came while it was made, so that what remains to be done, while nobody
@@ -213,6 +229,8 @@ func (b *Bucket) dropTail(covers uint64) {
 	if len(kept) == 0 {
 		b.tail.block = nil
 	}
+	b.tail.gone += uint64(from)
+	b.renamed = b.tail.weight()
 }
 
 // applyMerge makes a merge the bucket's base and the records since apply once more, on top of it: a state is a function of the set of

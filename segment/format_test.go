@@ -63,6 +63,19 @@ func homed() Settings {
 	return Settings{Versioning: Versioned, EagerBytes: 4096, Policy: Home, Home: sampleOrigin}
 }
 
+// sampleRename is of a directory, whose effects are not in it; sampleMove of one key of a versioned bucket.
+func sampleRename() *record {
+	return &record{VersionID: sampleID, deps: Vector{Origin{9, 1}: 12}, rename: &rename{300, "d/", "e/f/", Suspended, effectsDigest{1, 2}}}
+}
+
+func sampleMove(t testing.TB) *record {
+	r := &record{VersionID: sampleID, deps: Vector{Origin{9, 1}: 12}, rename: &rename{count: 2}, effects: []effect{
+		{key: "e", hold: sampleVersion(t).movedTo("e", Versioned)}, {key: "a/b", hold: &Version{Key: "a/b", Marker: true}, over: []VersionID{sampleOlder}},
+	}}
+	r.name(sampleID)
+	return r
+}
+
 func sampleEntry(t testing.TB) *entry {
 	f := foldItem{bucket: BucketID{1, 2}, prev: 4, covers: 9, root: []byte("root"), stats: counters{1, 2, 3, 4}}
 	return &entry{
@@ -117,8 +130,10 @@ func formats(t testing.TB) map[string]struct {
 			}
 			return v.appendTo(nil, false), nil
 		}},
-		"record":       {r.appendTo(nil), rerecord},
-		"record-homed": {(&record{VersionID: sampleID, settings: &settingsRecord{homed(), sampleID}}).appendTo(nil), rerecord},
+		"record":           {r.appendTo(nil), rerecord},
+		"record-homed":     {(&record{VersionID: sampleID, settings: &settingsRecord{homed(), sampleID}}).appendTo(nil), rerecord},
+		"record-of-rename": {sampleRename().appendTo(nil), rerecord},
+		"record-of-move":   {sampleMove(t).appendTo(nil), rerecord},
 		"entry": {e.appendTo(nil), func(b []byte) ([]byte, error) {
 			e, err := parseEntry(b)
 			if err != nil {

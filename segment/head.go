@@ -179,14 +179,16 @@ func (e *effect) changes(r *record, find func(VersionID) (*Version, error)) ([]c
 
 // keep adds the record's hold to the version that it puts or locks.
 func (e *effect) keep(r *record, out *[]change, touch func(VersionID, func(*Version)) error, find func(VersionID) (*Version, error)) error {
-	if !r.own(e) { // a record's own version cannot be there yet
-		was, err := find(e.hold.VersionID)
-		if err != nil {
-			return err
-		}
-		if was != nil {
-			return touch(was.VersionID, func(v *Version) { v.Holds = withDot(v.Holds, r.Dot) })
-		}
+	if r.own(e) { // it cannot be there yet
+		*out = append(*out, change{nil, e.hold})
+		return nil
+	}
+	was, err := find(e.hold.VersionID)
+	if err != nil {
+		return err
+	}
+	if was != nil {
+		return touch(was.VersionID, func(v *Version) { v.Holds = withDot(v.Holds, r.Dot) })
 	}
 	now := *e.hold
 	now.Holds = []Dot{r.Dot}
@@ -228,7 +230,7 @@ func (h head) after(changes []change, newest func() (*Version, error)) (head, er
 			out.versions = slices.Insert(out.versions, i, c.now)
 		}
 	}
-	if lostCurrent && out.count > len(out.versions) {
+	if lostCurrent && out.count > len(out.versions) && !out.newerThan(h) {
 		v, err := newest()
 		if err != nil {
 			return head{}, err
@@ -238,6 +240,11 @@ func (h head) after(changes []change, newest func() (*Version, error)) (head, er
 		}
 	}
 	return out.settle(), nil
+}
+
+// newerThan says whether the current version is newer than all that was: there is no need to look for a newer one in history.
+func (h head) newerThan(was head) bool {
+	return len(h.versions) > 0 && h.versions[0].Compare(was.current().VersionID) > 0
 }
 
 const (

@@ -16,7 +16,8 @@ type keeper struct {
 	due chan struct{}
 
 	mu       sync.Mutex
-	pressure int64  // memory of overlays and tails, about
+	pressure int64  // memory of overlays and tails, about, but for
+	renamed  int64  // what renames take there: nobody waits for that but who renames
 	total    growth // of the log since the start
 	next     growth // total at which the next state is due
 	marks    []logMark
@@ -50,7 +51,9 @@ func (k *keeper) grown(e *entry, n int64, pos uint64) {
 	defer k.mu.Unlock()
 	k.pressure += e.cost
 	k.total.bytes += n
-	k.total.writes += int64(len(e.writes))
+	for i := range e.writes {
+		k.total.writes += int64(e.writes[i].record.dots())
+	}
 	last := logMark{}
 	if len(k.marks) > 0 {
 		last = k.marks[len(k.marks)-1]
@@ -70,6 +73,13 @@ func (k *keeper) behind(pos uint64) growth {
 		from = k.marks[i-1].growth
 	}
 	return growth{k.total.bytes - from.bytes, k.total.writes - from.writes}
+}
+
+// moved accounts for the memory that a rename takes.
+func (k *keeper) moved(n int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.renamed += n
 }
 
 // cutPoint is the log position before which nothing is needed: by states that are kept, nor by links that are at most keep bytes behind.
@@ -102,7 +112,7 @@ func (k *keeper) cutPoint(st *state, keep int64) uint64 {
 func (s *Segment) nudge() {
 	k := &s.keeper
 	k.mu.Lock()
-	due := k.pressure > s.foldAt() || s.stateDue()
+	due := s.foldDue() || s.stateDue()
 	k.mu.Unlock()
 	if due || s.cfg.Chunks.Held() > s.cfg.StageBytes/2 {
 		select {
@@ -114,6 +124,9 @@ func (s *Segment) nudge() {
 
 // foldAt is the memory of overlays at which a fold begins: what is left of the bound is for what comes while it is made.
 func (s *Segment) foldAt() int64 { return s.cfg.OverlayBytes / 8 * 5 }
+
+// foldDue says whether records take so much memory that a fold is due. The caller holds the keeper's mu.
+func (s *Segment) foldDue() bool { return s.keeper.pressure+s.keeper.renamed > s.foldAt() }
 
 // stateDue says whether a start would have to go through more of the log than it should. The caller holds the keeper's mu.
 func (s *Segment) stateDue() bool {
@@ -157,16 +170,16 @@ func (s *Segment) admit(ctx context.Context) error {
 
 // relieved takes stock after folds.
 func (s *Segment) relieved(trouble error) {
-	var sum int64
+	var sum, renamed int64
 	for _, b := range s.allBuckets() {
 		b.mu.RLock()
-		sum += b.cost
+		sum, renamed = sum+b.cost, renamed+b.renamed
 		b.mu.RUnlock()
 	}
 	k := &s.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.pressure, k.trouble = sum, trouble
+	k.pressure, k.renamed, k.trouble = sum, renamed, trouble
 	close(k.room)
 	k.room = make(chan struct{})
 }
@@ -203,7 +216,7 @@ func (s *Segment) keep(ctx context.Context) error {
 	}
 	k := &s.keeper
 	k.mu.Lock()
-	checkpoint, fold := s.stateDue(), k.pressure > s.foldAt()
+	checkpoint, fold := s.stateDue(), s.foldDue()
 	k.mu.Unlock()
 	if !checkpoint && !fold {
 		return nil
@@ -263,7 +276,7 @@ type unfolded struct {
 func (b *Bucket) unfolded() unfolded {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	p := unfolded{cost: b.cost}
+	p := unfolded{cost: b.cost + b.renamed}
 	if len(b.tail.records) > 0 {
 		p.oldest = b.tail.records[0].pos
 	}

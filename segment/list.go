@@ -117,9 +117,10 @@ func successor(prefix string) (string, bool) {
 	return "", false
 }
 
-// headWalk goes through the shown keys of a snapshot in order.
+// headWalk goes through the keys of a snapshot in order: those of one region.
 type headWalk struct {
 	s       snapshot
+	region  byte
 	cursor  *tree.Cursor
 	over    btree.MapIter[string, *overlayKey]
 	started bool
@@ -128,8 +129,10 @@ type headWalk struct {
 	overOK  bool
 }
 
-func (s snapshot) heads() *headWalk {
-	return &headWalk{s: s, cursor: s.base.headTree.Cursor(), over: s.overlay.Iter()}
+func (s snapshot) heads() *headWalk { return s.headsIn(regionShown) }
+
+func (s snapshot) headsIn(region byte) *headWalk {
+	return &headWalk{s: s, region: region, cursor: s.base.headTree.Cursor(), over: s.overlay.Iter()}
 }
 
 // from is the first key at or behind key, empty at the end. Keys must ascend from call to call.
@@ -142,7 +145,7 @@ func (w *headWalk) from(ctx context.Context, key string) (head, string, error) {
 		case !w.treeOK && !w.overOK:
 			return head{}, "", nil
 		case w.overOK && (!w.treeOK || w.over.Key() <= w.inTree):
-			if o := w.over.Value(); o.shown() {
+			if o := w.over.Value(); o.in(w.region) {
 				h, err := o.head(w.over.Key())
 				return h, w.over.Key(), err
 			}
@@ -190,7 +193,7 @@ func (w *headWalk) stepTree(ctx context.Context, key string) error {
 			return nil
 		}
 	}
-	if err := w.cursor.Seek(ctx, headKey(regionShown, key)); err != nil {
+	if err := w.cursor.Seek(ctx, headKey(w.region, key)); err != nil {
 		return err
 	}
 	w.look()
@@ -198,7 +201,7 @@ func (w *headWalk) stepTree(ctx context.Context, key string) error {
 }
 
 func (w *headWalk) look() {
-	w.treeOK = w.cursor.Valid() && w.cursor.Key()[0] == regionShown
+	w.treeOK = w.cursor.Valid() && w.cursor.Key()[0] == w.region
 	if w.treeOK {
 		w.inTree = string(w.cursor.Key()[1:])
 	}

@@ -48,6 +48,10 @@ func (n *news) tell(w *write, local bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for sub := range n.subs {
+		if len(w.record.effects) > newsBuffer { // there would be more than a watcher is told at once
+			sub.send(Applied{Bucket: w.bucket, Lost: true})
+			continue
+		}
 		for _, e := range w.record.effects {
 			if e.hold != nil && !e.hold.Marker {
 				sub.send(Applied{Bucket: w.bucket, Version: *e.hold, Local: local})

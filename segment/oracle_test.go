@@ -11,11 +11,12 @@ import (
 // It is the declarative twin of apply, fold and merge: it knows nothing of trees, overlays, feeds or syncs.
 type oracle struct {
 	written map[BucketID]map[Dot]*record
-	origins map[BucketID]*origin // of branches
+	origins map[BucketID]*origin          // of branches
+	renames map[BucketID]map[Dot][]effect // what those of directories do, once it was asked
 }
 
 func newOracle() *oracle {
-	return &oracle{map[BucketID]map[Dot]*record{}, map[BucketID]*origin{}}
+	return &oracle{map[BucketID]map[Dot]*record{}, map[BucketID]*origin{}, map[BucketID]map[Dot][]effect{}}
 }
 
 // learn takes in the records of a site's own that its log holds from pos on, and returns the position to go on from. A dot with another
@@ -81,38 +82,46 @@ func (o *oracle) all(id BucketID) map[Dot]*record {
 	return out
 }
 
-// sees says whether r was written in knowledge of d.
-func (r *record) sees(d Dot) bool {
-	return d.Origin == r.Dot.Origin && d.N < r.Dot.N || r.deps.Has(d)
+// keyVersion is a version of a key: one write of several keys gives them one id.
+type keyVersion struct {
+	key string
+	id  VersionID
 }
+
+func (v *Version) named() keyVersion { return keyVersion{v.Key, v.VersionID} }
 
 // meaning is what a segment that has seen c of the bucket must hold: by key, newest first.
 func (o *oracle) meaning(id BucketID, c Vector) map[string][]*Version {
-	versions, holds := map[VersionID]*Version{}, map[VersionID][]Dot{}
-	gone, over := map[goneHold]bool{}, map[VersionID]bool{}
-	for d, r := range o.all(id) {
-		if !c.Has(d) {
+	versions, holds := map[keyVersion]*Version{}, map[keyVersion][]Dot{}
+	gone, over := map[keyVersion][]Dot{}, map[keyVersion]bool{}
+	for _, r := range o.all(id) {
+		if !c.Has(r.last()) {
 			continue
 		}
-		for _, e := range r.effects {
+		for _, e := range o.effects(id, r) {
 			for _, g := range e.gone {
-				gone[g] = true
+				at := keyVersion{e.key, g.version}
+				gone[at] = append(gone[at], g.hold)
 			}
 			for _, v := range e.over {
-				over[v] = true
+				over[keyVersion{e.key, v}] = true
 			}
 			if e.hold != nil {
-				versions[e.hold.VersionID] = e.hold
-				holds[e.hold.VersionID] = append(holds[e.hold.VersionID], r.Dot)
+				by := r.Dot
+				if r.own(&e) {
+					by = e.hold.Dot
+				}
+				at := keyVersion{e.key, e.hold.VersionID}
+				versions[at], holds[at] = e.hold, append(holds[at], by)
 			}
 		}
 	}
 	out := map[string][]*Version{}
-	for id, v := range versions {
+	for at, v := range versions {
 		w := *v
-		w.Holds = slices.DeleteFunc(slices.Clone(holds[id]), func(d Dot) bool { return gone[goneHold{id, d}] })
+		w.Holds = slices.DeleteFunc(slices.Clone(holds[at]), func(d Dot) bool { return slices.Contains(gone[at], d) })
 		slices.SortFunc(w.Holds, Dot.Compare)
-		w.Superseded = over[id]
+		w.Superseded = over[at]
 		if settled(&w) != nil {
 			out[w.Key] = append(out[w.Key], &w)
 		}
@@ -243,31 +252,32 @@ func shownOf(versions map[string][]*Version, p Policy) []string {
 // checkFates follows each write that was put: it is gone only by a write that had seen it, and by no plain write once it had an id; it is an
 // open loser only if some write of the key neither saw it nor was seen by it, and no less than that if no write of the key saw it.
 func (o *oracle) checkFates(id BucketID, c Vector) error {
-	held := map[VersionID]*Version{}
-	open, current := map[VersionID]bool{}, map[VersionID]bool{}
+	held := map[keyVersion]*Version{}
+	open, current := map[keyVersion]bool{}, map[keyVersion]bool{}
 	for _, vs := range o.meaning(id, c) {
 		h := headOf(vs)
 		for _, v := range vs {
-			held[v.VersionID] = v
+			held[v.named()] = v
 		}
-		current[h.current().VersionID] = true
+		current[h.current().named()] = true
 		for _, v := range h.losers() {
-			open[v.VersionID] = true
+			open[v.named()] = true
 		}
 	}
 	all := o.all(id)
 	for _, put := range all {
-		for i := range put.effects {
-			v := put.effects[i].hold
-			if v == nil || !put.own(&put.effects[i]) || !c.Has(put.Dot) {
+		for i, e := range o.effects(id, put) {
+			v := e.hold
+			if v == nil || !put.own(&e) || !c.Has(put.Dot) {
 				continue
 			}
-			removed, concurrent, seen := false, false, false
+			removed, seen := false, false
+			concurrent := put.movedAnother(o.effects(id, put), i) // a conflict moves whole
 			for d, r := range all {
 				if !c.Has(d) || d == put.Dot {
 					continue
 				}
-				for _, e := range r.effects {
+				for _, e := range o.effects(id, r) {
 					if e.key != v.Key {
 						continue
 					}
@@ -280,16 +290,22 @@ func (o *oracle) checkFates(id BucketID, c Vector) error {
 				}
 			}
 			switch {
-			case held[v.VersionID] == nil && !removed:
+			case held[v.named()] == nil && !removed:
 				return fmt.Errorf("%v of %q is lost", v.Dot, v.Key)
-			case open[v.VersionID] && !concurrent:
+			case open[v.named()] && !concurrent:
 				return fmt.Errorf("false conflict: %v of %q", v.Dot, v.Key)
-			case held[v.VersionID] != nil && !open[v.VersionID] && !current[v.VersionID] && !seen && !v.Marker:
+			case held[v.named()] != nil && !open[v.named()] && !current[v.named()] && !seen && !v.Marker:
 				return fmt.Errorf("hidden conflict: nobody had seen %v of %q, which is neither current nor open", v.Dot, v.Key)
 			}
 		}
 	}
 	return nil
+}
+
+// movedAnother says whether a rename made other versions of the key that it made effect i's of.
+func (r *record) movedAnother(effects []effect, i int) bool {
+	same := func(e effect) bool { return e.key == effects[i].key && e.hold != nil && e.hold != effects[i].hold }
+	return r.rename != nil && slices.ContainsFunc(effects, same)
 }
 
 // resolving is how the ETag begins that a random write says it resolves with.
@@ -301,7 +317,7 @@ func (o *oracle) checkAddressed(id BucketID) error {
 	for _, r := range o.written[id] {
 		seen := r.known()
 		var known map[string][]*Version
-		for _, e := range r.effects {
+		for _, e := range o.effects(id, r) {
 			named := map[VersionID]bool{}
 			for _, v := range e.over {
 				named[v] = true
@@ -330,7 +346,9 @@ func (o *oracle) checkAddressed(id BucketID) error {
 				}
 			}
 			plain, resolves := false, false
-			if e.hold != nil && e.hold.Attrs.ETag != "" && !slices.ContainsFunc(known[e.key], func(v *Version) bool { return v.Attrs.ETag == e.hold.Attrs.ETag }) {
+			if (r.rename != nil || len(r.effects) > 1) && e.hold != nil && !e.hold.Marker {
+				plain = true
+			} else if e.hold != nil && e.hold.Attrs.ETag != "" && !slices.ContainsFunc(known[e.key], func(v *Version) bool { return v.Attrs.ETag == e.hold.Attrs.ETag }) {
 				resolves = strings.HasPrefix(e.hold.Attrs.ETag, resolving) // else it was put, and is no copy of what a resolution kept
 				plain = !resolves
 			}

@@ -94,8 +94,10 @@ func (o *overlayKey) head(key string) (head, error) {
 	return parseHead(key, o.data[:o.headLen])
 }
 
-// shown says whether a listing shows the key.
-func (o *overlayKey) shown() bool { return o.headLen > 0 && !o.hidden }
+// in says whether the key's head is in a region of the heads tree.
+func (o *overlayKey) in(region byte) bool {
+	return o.headLen > 0 && o.hidden == (region == regionHidden)
+}
 
 // delta is where a key's versions differ from the base. It is a value.
 type delta struct {
@@ -264,12 +266,25 @@ func (w *deltaWalk) decode() (err error) {
 // tail is the records since the base, as they are in the log: to be applied once more when a merge gives the bucket another base.
 type tail struct {
 	records []tailRecord
+	gone    uint64 // records that were in it before these
 	block   []byte // what the newest lie in
 }
 
 type tailRecord struct {
-	pos uint64
-	raw []byte
+	pos    uint64
+	raw    []byte
+	weight int64 // of a rename: what it takes in the overlay
+}
+
+// seq counts the records that ever were in the tail.
+func (t *tail) seq() uint64 { return t.gone + uint64(len(t.records)) }
+
+// weight is what renames take in the overlay, in bytes, about.
+func (t *tail) weight() (sum int64) {
+	for i := range t.records {
+		sum += t.records[i].weight
+	}
+	return sum
 }
 
 const (
@@ -278,11 +293,11 @@ const (
 )
 
 // add keeps a copy of raw.
-func (t *tail) add(pos uint64, raw []byte) {
+func (t *tail) add(pos uint64, raw []byte, weight int64) {
 	if cap(t.block)-len(t.block) < len(raw) {
 		t.block = make([]byte, 0, max(len(raw), min(2*cap(t.block), mostTailBlock), firstTailBlock))
 	}
 	n := len(t.block)
 	t.block = append(t.block, raw...)
-	t.records = append(t.records, tailRecord{pos, t.block[n:len(t.block):len(t.block)]})
+	t.records = append(t.records, tailRecord{pos, t.block[n:len(t.block):len(t.block)], weight})
 }

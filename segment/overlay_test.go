@@ -52,7 +52,7 @@ func TestADeltaIsASortedMap(t *testing.T) {
 		o := packKey(h, d)
 		checkDelta(t, mustDelta(t, o), model)
 		got, err := o.head("k")
-		if err != nil || string(got.appendTo(nil)) != string(h.appendTo(nil)) || o.shown() != (h.count > 0 && h.region() == regionShown) {
+		if err != nil || string(got.appendTo(nil)) != string(h.appendTo(nil)) || o.in(regionShown) != (h.count > 0 && h.region() == regionShown) {
 			t.Fatalf("head %v, want %v, %v", got, h, err)
 		}
 	}

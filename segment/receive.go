@@ -133,6 +133,7 @@ func (s *Segment) Receive(ctx context.Context, peer ID, items []FeedItem, next C
 	defer in.moving.Unlock()
 	r := receipt{s: s, in: in, at: s.received(peer), life: next.Inc}
 	r.begin()
+	defer r.release()
 	for i, item := range items {
 		if halt := r.take(ctx, item, i); halt != nil {
 			next.Pos = item.Pos
@@ -157,6 +158,7 @@ type receipt struct {
 	e    *entry
 	seen map[BucketID]Vector // what will be seen of each bucket when the entry is applied
 	set  map[BucketID]settingsRecord
+	held []*Bucket // whose intake is shared until then
 }
 
 func (r *receipt) begin() {
@@ -176,7 +178,40 @@ func (r *receipt) commit(to Cursor) error {
 	r.e.cursors = []cursorItem{{peer: r.at.peer, Cursor: to}}
 	err := r.s.commit(r.e)
 	r.begin()
+	r.release()
 	return err
+}
+
+// share takes part in a bucket's intake. Whoever waits for that holds no other bucket's: what was taken of it is committed before.
+func (r *receipt) share(b *Bucket, at Cursor) error {
+	if slices.Contains(r.held, b) {
+		return nil
+	}
+	if !b.intake.TryRLock() {
+		if err := r.flush(at); err != nil {
+			return err
+		}
+		b.intake.RLock()
+	}
+	r.held = append(r.held, b)
+	return nil
+}
+
+func (r *receipt) release() {
+	for _, b := range r.held {
+		b.intake.RUnlock()
+	}
+	r.held = nil
+}
+
+// flush commits what was taken, if anything, and lets go of all buckets.
+func (r *receipt) flush(to Cursor) error {
+	if len(r.e.writes) > 0 {
+		return r.commit(to)
+	}
+	r.begin()
+	r.release()
+	return nil
 }
 
 // halted commits what came before item i, at which the cursor is to stand, where the item's bucket is the matter and not the segment.
@@ -201,8 +236,8 @@ func (r *receipt) take(ctx context.Context, item FeedItem, i int) error {
 		r.in.passOver(item)
 		return nil
 	}
-	if s.bucket(item.Bucket) == nil && len(r.e.writes) > 0 { // its document may be in this very entry
-		if err := r.commit(Cursor{r.life, item.Pos}); err != nil {
+	if s.bucket(item.Bucket) == nil { // its document may be in this very entry
+		if err := r.flush(Cursor{r.life, item.Pos}); err != nil {
 			return err
 		}
 	}
@@ -233,6 +268,9 @@ func (r *receipt) admit(ctx context.Context, b *Bucket, item FeedItem) (bool, er
 	if err := b.Err(); err != nil {
 		return false, err
 	}
+	if err := r.share(b, Cursor{r.life, item.Pos}); err != nil {
+		return false, err
+	}
 	c, ok := r.seen[b.id]
 	if !ok {
 		c = b.Seen().Clone()
@@ -246,7 +284,7 @@ func (r *receipt) admit(ctx context.Context, b *Bucket, item FeedItem) (bool, er
 	if err != nil {
 		return false, err
 	}
-	if c.Has(rec.Dot) {
+	if c.Has(rec.last()) {
 		return true, nil
 	}
 	if err := rec.check(); err != nil {
@@ -256,7 +294,7 @@ func (r *receipt) admit(ctx context.Context, b *Bucket, item FeedItem) (bool, er
 		return false, fmt.Errorf("record %v of %v: %w", rec.Dot, rec.Time(), ErrClockAhead)
 	}
 	if rec.Dot.Origin == r.s.Origin() {
-		if b.gave(rec.Dot) { // on its way through our log
+		if b.gave(rec.last()) { // on its way through our log
 			return true, nil
 		}
 		if err := r.s.newLife(rec.Dot.Inc + 1); err != nil {
@@ -276,12 +314,15 @@ func (r *receipt) admit(ctx context.Context, b *Bucket, item FeedItem) (bool, er
 		}
 		r.set[b.id] = set.newer(*rec.settings)
 	}
+	if rec.expands() {
+		return r.rename(ctx, b, write{bucket: b.id, record: rec, raw: raw}, Cursor{r.life, item.Pos})
+	}
 	for i := range rec.effects { // bring the heads into the cache, not to read them under the bucket's lock
 		if _, err := b.view(rec.effects[i].key).head(ctx, rec.effects[i].key); err != nil {
 			return false, err
 		}
 	}
-	c[rec.Dot.Origin] = rec.Dot.N
+	c[rec.Dot.Origin] = rec.last().N
 	r.e.writes = append(r.e.writes, write{bucket: b.id, record: rec, raw: raw})
 	return true, nil
 }

@@ -9,10 +9,11 @@ import (
 // record is one write of a bucket, made at one segment and applied at all, wholly or not at all, where C covers deps. What it does never
 // depends on settings where it is applied.
 type record struct {
-	VersionID        // the dot it takes and the stamp it bears
+	VersionID        // the dot it takes, of several the first, and the stamp it bears
 	deps      Vector // what its writer had seen of other origins; of its own, all before it
 	effects   []effect
 	settings  *settingsRecord
+	rename    *rename // of a rename; its effects are those that it was expanded to, where that was done
 	unknown   []byte
 }
 
@@ -30,18 +31,24 @@ type goneHold struct {
 	hold    Dot
 }
 
-// own says whether the effect puts the record's own version.
-func (r *record) own(e *effect) bool { return e.hold != nil && e.hold.Dot == r.Dot }
+// own says whether the effect puts a version of the record's own.
+func (r *record) own(e *effect) bool {
+	return e.hold != nil && e.hold.Dot.Origin == r.Dot.Origin && r.Dot.N <= e.hold.Dot.N && e.hold.Dot.N <= r.last().N
+}
 
 // The formats of a record. It bears the lowest that says all it says: a build that does not know a format refuses the record.
 const (
-	recordFormat      = 1
-	recordFormatHomed = 2 // settings with a home or its policy, an answered request
-	recordFormatLast  = recordFormatHomed
+	recordFormat       = 1
+	recordFormatHomed  = 2 // settings with a home or its policy, an answered request
+	recordFormatRename = 3 // several dots
+	recordFormatLast   = recordFormatRename
 )
 
 // format is the lowest that the record can bear.
 func (r *record) format() uint64 {
+	if r.rename != nil {
+		return recordFormatRename
+	}
 	if r.settings != nil && r.settings.homed() {
 		return recordFormatHomed
 	}
@@ -54,6 +61,7 @@ const (
 	recordFieldDeps     = 3
 	recordFieldEffect   = 4
 	recordFieldSettings = 5
+	recordFieldRename   = 6
 
 	effectFieldKey  = 1 // when nothing is held
 	effectFieldPut  = 2 // the record's own version, without id
@@ -67,11 +75,16 @@ func (r *record) appendTo(b []byte) []byte {
 	b = putUint(b, recordFieldFormat, r.format())
 	b = putPart(b, recordFieldID, r.VersionID.appendTo)
 	b = putSome(b, recordFieldDeps, r.deps.appendTo)
-	for i := range r.effects {
-		b = putPart(b, recordFieldEffect, func(b []byte) []byte { return r.appendEffect(b, &r.effects[i]) })
+	if !r.expands() {
+		for i := range r.effects {
+			b = putPart(b, recordFieldEffect, func(b []byte) []byte { return r.appendEffect(b, &r.effects[i]) })
+		}
 	}
 	if r.settings != nil {
 		b = putPart(b, recordFieldSettings, r.settings.Settings.appendTo)
+	}
+	if r.rename != nil {
+		b = putPart(b, recordFieldRename, r.rename.appendTo)
 	}
 	return append(b, r.unknown...)
 }
@@ -83,6 +96,11 @@ const (
 
 // check refuses what no segment writes, before it is in the log.
 func (r *record) check() error {
+	if r.rename != nil {
+		if err := r.rename.check(); err != nil {
+			return fmt.Errorf("record %v: %w", r.Dot, err)
+		}
+	}
 	for _, e := range r.effects {
 		if err := checkFederated(e.key, e.hold); err != nil {
 			return fmt.Errorf("record %v: %w", r.Dot, err)
@@ -149,6 +167,8 @@ func parseRecord(b []byte) (*record, error) {
 			var s Settings
 			s, err = parseSettings(f.b)
 			r.settings = &settingsRecord{s, r.VersionID}
+		case f.num == recordFieldRename && f.typ == protowire.BytesType:
+			r.rename, err = parseRename(f.b)
 		default:
 			r.unknown = append(r.unknown, f.raw...)
 		}
@@ -160,7 +180,7 @@ func parseRecord(b []byte) (*record, error) {
 	if format < r.format() || format > recordFormatLast || r.Dot.N == 0 {
 		return nil, fmt.Errorf("record format %d, dot %v: %w", format, r.Dot, ErrForeign)
 	}
-	return r, nil
+	return r, r.number()
 }
 
 func (r *record) parseEffect(b []byte) (e effect, err error) {

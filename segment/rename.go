@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"strings"
 )
 
 // RenameOptions say what a rename may find at its target.
@@ -21,16 +24,269 @@ type Renamed struct {
 }
 
 // RenamePrefix moves all keys that begin with src, which ends in a slash, to the same names behind dst, which does too, as one write: durable, and
-// to every reader at once, when it returns, however many keys they are. What is current or open of a key moves, under new ids; the rest of a key's
-// history stays, as a delete of the key would leave it, and so do locked versions. A concurrent write elsewhere to a key of src stays where it is.
+// there for every reader at once, when it returns. It is one small record, however many keys they are. What is current or open of a key moves, under
+// new ids; the rest of a key's history stays, as a delete of the key would leave it, and so do locked versions. A write to a key of src elsewhere
+// that this segment has not seen stays where it is.
 //
-// It fails with ErrNoSuchKey when nothing is listed below src, with [ErrTargetExists], with [ErrTooManyKeys] when the keys take more memory than
-// Config.RenameBytes, with ErrInvalidArgument for a key that would become too long, or where one of src and dst holds the other.
+// It fails with ErrNoSuchKey when nothing is listed below src, with [ErrTargetExists], with [ErrTooManyKeys] when the keys would take more memory
+// than half of Config.RenameBytes, and with ErrInvalidArgument for a key that would become too long, or where one of src and dst holds the other.
+// Writers of the bucket wait for it, but not for most of its work.
 func (b *Bucket) RenamePrefix(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
-	return Renamed{}, fmt.Errorf("rename %q to %q: %w", src, dst, errors.ErrUnsupported)
+	r, err := b.renameDirectory(ctx, src, dst, o)
+	if err != nil {
+		return Renamed{}, fmt.Errorf("rename %q to %q: %w", src, dst, err)
+	}
+	return r, nil
 }
 
-// Rename moves one key, as one write: what RenamePrefix does to each. It returns the version that is current at dst then.
+func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
+	if err := errors.Join(checkDirectories(src, dst), checkKey(src), checkKey(dst)); err != nil {
+		return Renamed{}, err
+	}
+	if b.frozen != "" {
+		return Renamed{}, ErrReadOnly
+	}
+	if err := b.s.admit(ctx); err != nil {
+		return Renamed{}, err
+	}
+	done, err := b.s.roomToRename(ctx)
+	if err != nil {
+		return Renamed{}, err
+	}
+	defer done()
+	look := func(mode Versioning) (*expansion, error) {
+		m := &rename{src: src, dst: dst, mode: mode}
+		return b.look(ctx, &expander{m: m, most: math.MaxInt64, limit: b.s.mostRenamed(), whole: true, o: o})
+	}
+	mode := b.Settings().Versioning
+	x, err := look(mode) // holding nobody up
+	if err != nil {
+		return Renamed{}, err
+	}
+	defer b.alone()()
+	if err := errors.Join(b.Err(), b.there()); err != nil {
+		return Renamed{}, err
+	}
+	v := b.view(src)
+	if mode != v.settings.Versioning || !b.untouched(x.seq, src, dst) {
+		mode = v.settings.Versioning
+		if x, err = look(mode); err != nil {
+			return Renamed{}, err
+		}
+	}
+	r := &record{deps: v.deps, effects: x.effects, rename: &rename{x.count, src, dst, mode, x.digest}}
+	if err := b.s.submit(plan{b: b, r: r, own: v.own, hint: &hint{heads: x.heads}}); err != nil {
+		return Renamed{}, err
+	}
+	return Renamed{x.keys, x.moved, r.VersionID}, nil
+}
+
+// look expands a rename in the bucket's state of this moment.
+func (b *Bucket) look(ctx context.Context, x *expander) (*expansion, error) {
+	b.mu.Lock()
+	x.at, x.out.seq = snapshot{b.base, b.overlay.Copy()}, b.tail.seq()
+	b.mu.Unlock()
+	return x.expand(ctx)
+}
+
+// untouched says whether nothing that a rename of src to dst depends on was written since the bucket had seen seq records.
+func (b *Bucket) untouched(seq uint64, src, dst string) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if seq < b.tail.gone {
+		return false
+	}
+	for _, t := range b.tail.records[seq-b.tail.gone:] {
+		r, err := parseRecord(t.raw)
+		if err != nil || r.touches(src) || r.touches(dst) {
+			return false
+		}
+	}
+	return true
+}
+
+// touches says whether the record may change a key of a directory.
+func (r *record) touches(dir string) bool {
+	if r.expands() {
+		for _, d := range []string{r.rename.src, r.rename.dst} {
+			if strings.HasPrefix(d, dir) || strings.HasPrefix(dir, d) {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(r.effects, func(e effect) bool { return strings.HasPrefix(e.key, dir) })
+}
+
+// alone keeps everybody else from changing anything of the bucket until leave is called, for a write that depends on many keys. Most of what that
+// needs is done before: see [Bucket.untouched].
+func (b *Bucket) alone() (leave func()) {
+	b.intake.Lock()
+	b.gate.Lock()
+	return func() { b.gate.Unlock(); b.intake.Unlock() }
+}
+
+// expandHere works out, where it is applied, a rename that was read from the log. What it depends on is what it was when the record was
+// logged: see [Bucket.alone]. The caller holds mu.
+func (b *Bucket) expandHere(ctx context.Context, r *record) (*hint, error) {
+	base := b.base.here
+	if b.patient {
+		base = b.base
+	}
+	x, err := (&expander{at: snapshot{base, b.overlay}, m: r.rename, most: r.rename.count, limit: math.MaxInt64, sees: r.sees}).expand(ctx)
+	if err == nil {
+		err = r.adopt(x)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rename of %q: %w", r.rename.src, err)
+	}
+	return &hint{heads: x.heads}, nil
+}
+
+// adopt makes an expansion that is what its writer worked out too the record's effects.
+func (r *record) adopt(x *expansion) error {
+	if !x.is(r.rename) {
+		return errOther
+	}
+	r.effects = x.effects
+	r.name(r.VersionID)
+	return nil
+}
+
+// is says whether the expansion is the one that m's writer worked out.
+func (x *expansion) is(m *rename) bool { return x.count == m.count && x.digest == m.digest }
+
+// mostRenamed is how much memory one rename may take, in bytes.
+func (s *Segment) mostRenamed() int64 { return s.cfg.RenameBytes / 2 }
+
+// roomToRename lets one rename of the segment go on at a time, when those before it take no more memory than it may. done lets the next.
+func (s *Segment) roomToRename(ctx context.Context) (done func(), err error) {
+	s.renames.Lock()
+	for _, b := range s.allBuckets() {
+		if s.renamed() <= s.cfg.RenameBytes-s.mostRenamed() {
+			break
+		}
+		if _, err := b.Fold(ctx); err != nil {
+			s.renames.Unlock()
+			return nil, err
+		}
+	}
+	return s.renames.Unlock, nil
+}
+
+// renamed is the memory that renames which are not folded take.
+func (s *Segment) renamed() (sum int64) {
+	for _, b := range s.allBuckets() {
+		b.mu.RLock()
+		sum += b.renamed
+		b.mu.RUnlock()
+	}
+	return sum
+}
+
+// Rename moves one key, as one write: what [Bucket.RenamePrefix] does to each. Writers of other keys do not wait for it. It returns the version that
+// is current at dst then. It fails with ErrNoSuchKey, or a [MarkerError], when src has no content, and with [ErrTargetExists].
 func (b *Bucket) Rename(ctx context.Context, src, dst string, o RenameOptions) (Version, error) {
-	return Version{}, fmt.Errorf("rename %q to %q: %w", src, dst, errors.ErrUnsupported)
+	v, err := b.renameKey(ctx, src, dst, o)
+	if err != nil {
+		return Version{}, fmt.Errorf("rename %q to %q: %w", src, dst, err)
+	}
+	return v, nil
+}
+
+func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions) (Version, error) {
+	if err := errors.Join(checkKey(src), checkKey(dst)); err != nil {
+		return Version{}, err
+	}
+	if src == dst {
+		return Version{}, fmt.Errorf("they are one key: %w", ErrInvalidArgument)
+	}
+	out, err := b.begin(ctx)
+	if err != nil {
+		return Version{}, err
+	}
+	defer out()
+	keys := []string{src, dst}
+	defer b.s.latches.lockAll(b.id, keys)()
+	v := b.views(keys)
+	h, err := v[0].head(ctx, src)
+	if err != nil {
+		return Version{}, err
+	}
+	target, err := v[1].head(ctx, dst)
+	if err != nil {
+		return Version{}, err
+	}
+	switch {
+	case h.content() == nil && h.current() != nil:
+		return Version{}, &MarkerError{*h.current()}
+	case h.content() == nil:
+		return Version{}, ErrNoSuchKey
+	case target.content() != nil && !o.Replace:
+		return Version{}, ErrTargetExists
+	}
+	r := &record{deps: v[0].deps, effects: h.move(src, dst, target, v[0].settings.Versioning)}
+	last := len(r.effects) - 1
+	if last > 1 { // versions of one key need dots of their own
+		r.rename = &rename{count: uint64(last)}
+		if r.effects[last].hold != nil {
+			r.rename.count++
+		}
+	}
+	if err := b.s.submit(plan{b: b, r: r, own: v[0].own}); err != nil {
+		return Version{}, err
+	}
+	return *r.effects[last-1].hold, nil
+}
+
+// rename takes in what a peer says of a directory, in an entry of its own: from the expansion until it is applied nothing of the bucket changes, so
+// a start that reads it from the log expands it to the same. False says that it cannot be expanded to what it was for its writer.
+func (r *receipt) rename(ctx context.Context, b *Bucket, w write, at Cursor) (bool, error) {
+	if b.id == FederationBucket {
+		return false, fmt.Errorf("a rename of the federation's documents: %w", ErrRefused)
+	}
+	if err := r.flush(at); err != nil {
+		return false, err
+	}
+	done, err := r.s.roomToRename(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	rec := w.record
+	look := func() (*expansion, error) {
+		return b.look(ctx, &expander{m: rec.rename, sees: rec.sees, most: rec.rename.count, limit: r.s.mostRenamed()})
+	}
+	x, err := look() // holding nobody up
+	if err != nil {
+		return false, unlessOther(err)
+	}
+	if !x.is(rec.rename) {
+		return false, nil
+	}
+	defer b.alone()()
+	switch c := b.Seen(); {
+	case c.Has(rec.last()): // by another peer's feed
+		return true, nil
+	case !c.Covers(rec.deps) || c[rec.Dot.Origin] != rec.Dot.N-1:
+		return false, nil
+	}
+	if !b.untouched(x.seq, rec.rename.src, rec.rename.dst) {
+		if x, err = look(); err != nil {
+			return false, unlessOther(err)
+		}
+	}
+	if rec.adopt(x) != nil {
+		return false, nil
+	}
+	w.hint = &hint{heads: x.heads}
+	r.e.writes = append(r.e.writes, w)
+	return true, r.commit(at)
+}
+
+// unlessOther is the error of an expansion, unless a sync does what the record cannot: then it is nil.
+func unlessOther(err error) error {
+	if errors.Is(err, errOther) || errors.Is(err, ErrTooManyKeys) || errors.Is(err, ErrInvalidArgument) {
+		return nil
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/edgefs/edgefs/internal/journal"
 	"github.com/edgefs/edgefs/segment/tree"
 )
 
@@ -91,8 +92,13 @@ func (b *Bucket) renew(ctx context.Context, peer ID, o Offer, old *base, theirs 
 	if err != nil {
 		return err
 	}
+	b.intake.RLock() // no rename is logged between the look and the merge
+	defer b.intake.RUnlock()
 	b.fold.Lock()
 	defer b.fold.Unlock()
+	if err := b.repeatable(ctx, max(old.covers, b.settledAt())+1, theirs.seen); err != nil {
+		return err
+	}
 	raw, err := b.putRoot(ctx, anew)
 	if err != nil {
 		return err
@@ -103,4 +109,41 @@ func (b *Bucket) renew(ctx context.Context, peer ID, o Offer, old *base, theirs 
 	}
 	_, err = b.currentBase(old) // the log refuses it when there is another base by now
 	return err
+}
+
+func (b *Bucket) settledAt() uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.settled
+}
+
+// repeatable fails where the log has, from a position on, a rename of a directory that is not in seen: what it moves was there in the state that it was
+// logged in, and need not be in another.
+func (b *Bucket) repeatable(ctx context.Context, from uint64, seen Vector) error {
+	last := b.s.LogEnd() - 1
+	for from <= last {
+		next, err := b.s.log.Read(ctx, from, markEvery, func(r journal.Record) error {
+			if r.Pos > last {
+				return errStop
+			}
+			e, err := parseEntry(r.Data)
+			if err != nil {
+				return err
+			}
+			for _, w := range e.writes {
+				if w.bucket == b.id && w.record.expands() && !seen.Has(w.record.last()) {
+					return fmt.Errorf("the peer has not seen the rename %v: %w", w.record.Dot, ErrUnavailable)
+				}
+			}
+			return nil
+		})
+		if errors.Is(err, errStop) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		from = next
+	}
+	return nil
 }

@@ -50,6 +50,7 @@ type Config struct {
 	LogKeep      int64 // log records kept for links beyond what a restart needs, default 4 files
 	NodeCache    int64 // bytes of decoded tree nodes, default 48 MiB
 	OverlayBytes int64 // memory of records not folded, of all buckets, default 192 MiB; a fold begins at five eighths of it
+	RenameBytes  int64 // memory, beside it, of renames not folded, default 256 MiB; one takes half of it at the most
 	StageBytes   int64 // payload kept in memory while only the log has it, default 16 MiB
 	CheckpointAt int64 // log bytes after which the state is written and the log cut, default 128 MiB; a fold leaves at most three times as many
 	StartWrites  int64 // writes after which the same is done: about what a start applies at the most, default 400000
@@ -83,7 +84,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		v *int64
 		n int64
-	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 192 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.StartWrites, 400_000}, {&c.BufferBytes, 96 << 20}} {
+	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 192 << 20}, {&c.RenameBytes, 256 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.StartWrites, 400_000}, {&c.BufferBytes, 96 << 20}} {
 		if *d.v == 0 {
 			*d.v = d.n
 		}
@@ -103,6 +104,7 @@ type Segment struct {
 	naming  sync.RWMutex // whoever names writes shares it; a new life excludes them
 	outer   latches      // of bucket names and uploads, taken before a key's
 	dirs    dirLatches   // of directories, taken before all else
+	renames sync.Mutex   // one of a directory at a time, which bounds what they take
 	news    news
 	names   names
 	bufs    *dedup.Buffers

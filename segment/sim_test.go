@@ -220,7 +220,9 @@ func (m *sim) writeAny(s *site) error {
 	}
 	m.n++
 	key := []string{"k", "d/x", "d/y", "d\x00/z", "e"}[m.rng.IntN(5)]
-	switch n := m.rng.IntN(28); {
+	switch n := m.rng.IntN(34); {
+	case n >= 28:
+		return m.rename(s, b)
 	case n >= 26:
 		return m.writeLoser(b, key)
 	case n >= 24:

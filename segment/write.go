@@ -107,7 +107,7 @@ func (s *Segment) enqueue(plans []plan) (*pending, error) {
 func unnamed(plans []plan, err error) error {
 	for _, p := range plans {
 		if err != nil {
-			p.b.next--
+			p.b.next -= p.r.dots()
 		}
 	}
 	return err
@@ -123,7 +123,7 @@ func (p plan) write() (write, error) {
 	if err != nil {
 		return write{}, err
 	}
-	p.r.name(VersionID{Stamp{epoch, p.b.s.clock.now()}, p.b.nextDot()})
+	p.r.name(VersionID{Stamp{epoch, p.b.s.clock.now()}, p.b.nextDot(p.r.dots())})
 	w := write{bucket: p.b.id, record: p.r, hint: p.hint, made: p.payload}
 	for _, c := range p.payload {
 		w.payload = append(w.payload, c.Data())
@@ -131,10 +131,11 @@ func (p plan) write() (write, error) {
 	return w, nil
 }
 
-// nextDot gives a name of this life out. The caller holds naming and seq.
-func (b *Bucket) nextDot() Dot {
-	b.next = b.lastGiven() + 1
-	return Dot{b.s.Origin(), b.next}
+// nextDot gives n names of this life out and returns the first. The caller holds naming and seq.
+func (b *Bucket) nextDot(n uint64) Dot {
+	first := b.lastGiven() + 1
+	b.next = first + n - 1
+	return Dot{b.s.Origin(), first}
 }
 
 // lastGiven is the number of the last name of this life that was given to a write. The caller holds seq.
@@ -145,16 +146,19 @@ func (b *Bucket) lastGiven() uint64 {
 	return b.next
 }
 
-// name gives the record, and the version it puts, their id.
+// name gives the record, and the versions it puts, their ids.
 func (r *record) name(id VersionID) {
 	r.VersionID = id
+	if r.settings != nil {
+		r.settings.by = id
+	}
 	for i := range r.effects {
 		if v := r.effects[i].hold; v != nil && v.Dot == (Dot{}) {
 			v.VersionID, v.Holds = id, []Dot{id.Dot}
+			if r.rename != nil { // it takes a name for each
+				id.Dot.N++
+			}
 		}
-	}
-	if r.settings != nil {
-		r.settings.by = id
 	}
 }
 
@@ -171,7 +175,7 @@ func (b *Bucket) planned(ctx context.Context, key string, decide func(head, keyV
 		return plan{}, err
 	}
 	r := &record{deps: v.deps, effects: []effect{e}}
-	return plan{b: b, r: r, own: v.own, hint: &hint{key, v.over, h, v.base.at}}, nil
+	return plan{b: b, r: r, own: v.own, hint: &hint{key: key, over: v.over, head: h, base: v.base.at}}, nil
 }
 
 // enter begins a write of a key; leave ends it, when it was applied.
@@ -199,11 +203,19 @@ func (b *Bucket) begin(ctx context.Context) (leave func(), err error) {
 		return nil, err
 	}
 	b.gate.RLock()
-	if b.gone() {
+	if err := b.there(); err != nil {
 		b.gate.RUnlock()
-		return nil, fmt.Errorf("bucket %q: %w", b.doc.Load().name, ErrNoSuchBucket)
+		return nil, err
 	}
 	return b.gate.RUnlock, nil
+}
+
+// there is ErrNoSuchBucket of a bucket that is gone. The caller holds the gate.
+func (b *Bucket) there() error {
+	if b.gone() {
+		return fmt.Errorf("bucket %q: %w", b.doc.Load().name, ErrNoSuchBucket)
+	}
+	return nil
 }
 
 // gone says whether the bucket was deleted, and nothing written elsewhere keeps it.
