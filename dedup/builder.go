@@ -3,6 +3,7 @@ package dedup
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/edgefs/edgefs/chunk"
 )
@@ -24,9 +25,10 @@ type builder struct {
 	meta   chunk.Store
 	runs   []run // by level; those of higher levels come before those of lower ones
 
-	made  []chunk.Chunk // nodes that are not put yet
-	bytes int           // of made
-	stats Stats         // of nodes
+	before func(context.Context) error // makes pieces durable before nodes that name them; nil where they are
+	made   []chunk.Chunk               // nodes that are not put yet
+	bytes  int                         // of made
+	stats  Stats                       // of nodes
 }
 
 // run is the entries of a node that has not ended.
@@ -62,6 +64,42 @@ func (b *builder) add(ctx context.Context, e Entry, level int) error {
 	}
 	b.runs[level].opened = 0
 	return b.push(ctx, e, level, level > 0)
+}
+
+// repeat appends a piece n times, which costs a few nodes.
+func (b *builder) repeat(ctx context.Context, e Entry, n int64) error {
+	if n == 0 {
+		return nil
+	}
+	if err := b.piece(ctx, e); err != nil {
+		return err
+	}
+	return b.repeatAt(ctx, e, 0, n-1)
+}
+
+// repeatAt pushes an entry that follows one of its level n times: until a node ends, then whole nodes of nothing else, then what is left.
+func (b *builder) repeatAt(ctx context.Context, e Entry, level int, n int64) error {
+	for ; n > 0 && len(b.runs[level].entries) > 0; n-- {
+		if err := b.push(ctx, e, level, false); err != nil {
+			return err
+		}
+	}
+	fan := int64(maxFan)
+	if isBoundary(e.ID) {
+		fan = minFan
+	}
+	if n >= fan {
+		node := b.node(slices.Repeat([]Entry{e}, int(fan)), level)
+		if err := b.repeatAt(ctx, Entry{node.ID(), fan * e.Size}, level+1, n/fan); err != nil {
+			return err
+		}
+	}
+	for range n % fan {
+		if err := b.push(ctx, e, level, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *builder) waitingBelow(level int) bool {
@@ -146,17 +184,30 @@ func (b *builder) close(ctx context.Context, level int) error {
 		b.runs = append(b.runs, run{})
 	}
 	r := &b.runs[level]
-	node := b.domain.Make(list{level: level, entries: r.entries}.append(nil))
-	e := Entry{node.ID(), r.size}
+	e := Entry{b.node(r.entries, level).ID(), r.size}
 	r.entries, r.size, r.foreign = r.entries[:0], 0, false
-	b.made = append(b.made, node)
-	b.bytes += node.Size()
 	if b.bytes >= nodeBatch {
 		if err := b.flush(ctx); err != nil {
 			return err
 		}
 	}
 	return b.push(ctx, e, level+1, false)
+}
+
+// node makes a node, to be put with others.
+func (b *builder) node(entries []Entry, level int) chunk.Chunk {
+	node := b.domain.Make(list{level: level, entries: entries}.append(nil))
+	b.made = append(b.made, node)
+	b.bytes += node.Size()
+	return node
+}
+
+// size is how many bytes were added so far.
+func (b *builder) size() (n int64) {
+	for _, r := range b.runs {
+		n += r.size
+	}
+	return n
 }
 
 func (b *builder) closeBelow(ctx context.Context, level int) error {
@@ -174,6 +225,11 @@ func (b *builder) closeBelow(ctx context.Context, level int) error {
 func (b *builder) flush(ctx context.Context) error {
 	if len(b.made) == 0 {
 		return nil
+	}
+	if b.before != nil {
+		if err := b.before(ctx); err != nil {
+			return err
+		}
 	}
 	written, err := putMissing(ctx, b.meta, b.made)
 	if err != nil {

@@ -29,6 +29,8 @@ type Bucket struct {
 	frozen     string      // name of the snapshot that this is, see freeze; else empty
 	snapshotID SnapshotID  // of a snapshot
 
+	open openFiles // by file clients
+
 	intake sync.RWMutex // who takes in what peers have shares it, until that is applied; a rename excludes them
 	gate   sync.RWMutex // writers share it until their write is applied; a rename, and deleting the bucket, exclude them
 	fold   sync.Mutex   // one fold or merge at a time

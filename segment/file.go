@@ -178,12 +178,16 @@ func (c SetFile) apply(a *fileAttrs) {
 // SetAttr changes a file's attributes.
 func (f Files) SetAttr(ctx context.Context, path string, c SetFile) (FileInfo, error) {
 	if c.Size != nil {
-		return FileInfo{}, fmt.Errorf("set attributes of %q: %w", path, ErrInvalidArgument)
+		return f.setSize(ctx, path, c)
 	}
-	return f.edit(ctx, path, c.ID, func(a *fileAttrs) error {
+	i, err := f.edit(ctx, path, c.ID, func(a *fileAttrs) error {
 		c.apply(a)
 		return nil
 	})
+	if err == nil && c.Mtime != nil {
+		f.b.open.timed(i.ID)
+	}
+	return i, err
 }
 
 // edit writes a file anew with other attributes. Its content stays where it is.

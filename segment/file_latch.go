@@ -84,9 +84,10 @@ type fileWrite struct {
 	views map[string]keyView
 	heads map[string]head
 	plan  plan
+	done  func() // called when it was applied, with the latches held; may be nil
 }
 
-// write looks at keys and lets decide say what becomes of them, as one record: durable, and to every reader at once, when it returns. With
+// writeFiles looks at keys and lets decide say what becomes of them, as one record: durable, and to every reader at once, when it returns. With
 // errStop, or no effects, nothing is written.
 func (b *Bucket) writeFiles(ctx context.Context, keys []string, decide func(*fileWrite) error) error {
 	leave, err := b.begin(ctx)
@@ -112,7 +113,13 @@ func (b *Bucket) writeFiles(ctx context.Context, keys []string, decide func(*fil
 	}
 	first := w.plan.r.effects[0].key
 	w.plan.hint = &hint{key: first, over: w.views[first].over, head: w.heads[first], base: w.views[first].base.at}
-	return b.s.submit(w.plan)
+	if err := b.s.submit(w.plan); err != nil {
+		return err
+	}
+	if w.done != nil {
+		w.done()
+	}
+	return nil
 }
 
 // content is what a reader of the key gets; nil when it is not there.

@@ -19,7 +19,7 @@ import (
 var (
 	posixSeeds = flag.Int("posix.seeds", 200, "how many seeds TestFilesAreThoseOfPOSIX runs")
 	posixSeed  = flag.Uint64("posix.seed", 0, "the one seed to replay, with its steps printed")
-	posixSteps = flag.Int("posix.steps", 30, "random steps of each seed")
+	posixSteps = flag.Int("posix.steps", 40, "random steps of each seed")
 )
 
 // TestFilesAreThoseOfPOSIX does the same random things to a bucket's files and to a directory of the host, and compares both after each: what was
@@ -60,10 +60,11 @@ type posix struct {
 	root   string // the host's
 	bucket string
 	trace  []string
+	open   *os.File // the host's
 }
 
 func (w *posixWorld) run(seed uint64, verbose bool) {
-	p := &posix{w, rand.New(rand.NewPCG(seed, 7)), filepath.Join(w.t.(*testing.T).TempDir(), "root"), fmt.Sprintf("bucket%d", seed), nil}
+	p := &posix{w, rand.New(rand.NewPCG(seed, 7)), filepath.Join(w.t.(*testing.T).TempDir(), "root"), fmt.Sprintf("bucket%d", seed), nil, nil}
 	if err := os.Mkdir(p.root, 0o755); err != nil {
 		w.t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func (p *posix) is(path string, mode os.FileMode) bool {
 // act does one random thing to both.
 func (p *posix) act() (step string, host, ours error) {
 	f, path, mode := p.files(), p.path(), 0o600|uint32(p.rng.IntN(0o1000))
-	switch p.rng.IntN(16) {
+	switch p.rng.IntN(19) {
 	case 0, 1, 2:
 		step = fmt.Sprintf("create %q", path)
 		_, ours = f.Create(p.ctx, path, NewFile{Mode: mode, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Exclusive: true})
@@ -238,12 +239,74 @@ func (p *posix) turn() (step string, host, ours error) {
 	return "fold", nil, err
 }
 
-// content is a write that replaces all of a file that is there, as S3 clients do it.
+// content changes what is in a file, by one of the ways that there are.
 func (p *posix) content(path string) (step string, host, ours error) {
 	i, err := os.Lstat(p.host(path))
 	if err != nil || !i.Mode().IsRegular() {
 		return "nothing", nil, nil
 	}
+	if p.rng.IntN(4) == 0 {
+		return p.put(path)
+	}
+	p.open, host = os.OpenFile(p.host(path), os.O_RDWR, 0)
+	h, ours := p.files().Open(p.ctx, path)
+	if host != nil || ours != nil {
+		return fmt.Sprintf("open %q", path), host, ours
+	}
+	defer h.Close()
+	defer p.open.Close()
+	for range 1 + p.rng.IntN(3) {
+		step, host, ours = p.change(h, step)
+		if host != nil || ours != nil {
+			break
+		}
+	}
+	if to := p.path(); p.rng.IntN(3) == 0 && path != to {
+		step += fmt.Sprintf(" rename to %q", to)
+		if host, ours = syscall.Rename(p.host(path), p.host(to)), p.files().Rename(p.ctx, path, to); host != nil || ours != nil {
+			_, err := h.Flush(p.ctx, nil)
+			return step, host, errors.Join(ours, err)
+		}
+	}
+	_, ours = h.Flush(p.ctx, nil)
+	return fmt.Sprintf("in %q %s", path, step), nil, ours
+}
+
+// change is one write of an open file.
+func (p *posix) change(h *FileHandle, steps string) (step string, host, ours error) {
+	off, data := p.rng.Int64N(h.Size()+2000), make([]byte, p.rng.IntN(3000))
+	for i := range data {
+		data[i] = byte(p.rng.IntN(256))
+	}
+	switch p.rng.IntN(4) {
+	case 0:
+		_, host = p.open.WriteAt(data, off)
+		_, ours = h.WriteAt(p.ctx, data, off)
+		return fmt.Sprintf("%s write %d at %d", steps, len(data), off), host, ours
+	case 1:
+		return fmt.Sprintf("%s truncate to %d", steps, off), p.open.Truncate(off), h.Truncate(off)
+	case 2:
+		_, host = p.open.Seek(0, io.SeekEnd)
+		if host == nil {
+			_, host = p.open.Write(data)
+		}
+		_, ours = h.Append(p.ctx, data)
+		return fmt.Sprintf("%s append %d", steps, len(data)), host, ours
+	}
+	again := slices.Clone(data)
+	n, host := p.open.ReadAt(data, off)
+	m, ours := h.ReadAt(p.ctx, again, off)
+	if host == io.EOF && ours == io.EOF {
+		host, ours = nil, nil
+	}
+	if n != m || !bytes.Equal(data[:n], again[:m]) {
+		ours = fmt.Errorf("read %d bytes, the host %d, or others", m, n)
+	}
+	return fmt.Sprintf("%s read %d at %d", steps, len(data), off), host, ours
+}
+
+// put replaces all of a file, as S3 clients do.
+func (p *posix) put(path string) (step string, host, ours error) {
 	data := strings.Repeat("x", p.rng.IntN(5000))
 	at, err := p.files().GetAttr(p.ctx, path)
 	if err != nil {

@@ -86,6 +86,7 @@ func (f Files) move(w *fileWrite, at *found, key string) error {
 	m.Attrs.File = a.appendTo(nil)
 	w.put(key, m)
 	w.remove(at.key)
+	w.done = func() { f.b.open.moved(a.id, at.key, key) }
 	return nil
 }
 
@@ -111,7 +112,12 @@ func (f Files) renameDirectory(ctx context.Context, src, dst place) error {
 	if err := f.prepareMove(ctx, src, dst, up); err != nil {
 		return err
 	}
+	f.b.open.moving.Lock()
+	defer f.b.open.moving.Unlock()
 	_, err := f.b.RenamePrefix(ctx, src.dir, dst.dir, RenameOptions{Replace: true})
+	if err == nil {
+		f.b.open.movedBelow(src.dir, dst.dir)
+	}
 	return err
 }
 

@@ -42,7 +42,10 @@ func (m mapStore) Put(_ context.Context, cs []chunk.Chunk) error {
 
 func (m mapStore) Get(_ context.Context, ids []chunk.ID, yield func(chunk.Chunk) error) error {
 	missing := 0
-	for _, id := range ids {
+	for i, id := range ids {
+		if slices.Contains(ids[:i], id) {
+			continue
+		}
 		m.mu.Lock()
 		c, ok := m.chunks[id]
 		m.mu.Unlock()

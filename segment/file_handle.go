@@ -1,0 +1,370 @@
+package segment
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/edgefs/edgefs/dedup"
+)
+
+// FileHandle is an open regular file that can be written anywhere. What is written is this handle's alone, and is not durable, until [FileHandle.Flush]
+// makes one version of it, which shares all that was not touched with the one before: some 20 MiB of memory do for a file of any size.
+//
+// It follows its file when a file client of this segment renames it. A handle sees what it was opened at and what it has written. Of two that write one file the
+// later Flush wins, whole, having seen the other's: who serves several writers gives them one handle. It is safe for concurrent use.
+type FileHandle struct {
+	f  Files
+	id FileID
+
+	mu      sync.Mutex
+	version VersionID // the draft was begun at
+	draft   *dedup.Draft
+	err     error // the handle was closed
+
+	key   string    // guarded by the bucket's openFiles, as is what follows
+	wrote time.Time // when the draft was written last; zero where that is not to be the file's time
+}
+
+// openFiles are a bucket's handles, so that they follow their files.
+type openFiles struct {
+	moving sync.RWMutex // a directory's rename excludes flushes, which would not find their files
+	mu     sync.Mutex
+	all    map[FileID]map[*FileHandle]struct{}
+}
+
+func (o *openFiles) add(h *FileHandle) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.all == nil {
+		o.all = map[FileID]map[*FileHandle]struct{}{}
+	}
+	if o.all[h.id] == nil {
+		o.all[h.id] = map[*FileHandle]struct{}{}
+	}
+	o.all[h.id][h] = struct{}{}
+}
+
+func (o *openFiles) remove(h *FileHandle) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if delete(o.all[h.id], h); len(o.all[h.id]) == 0 {
+		delete(o.all, h.id)
+	}
+}
+
+// moved tells of a file's new key. The caller has the latches of both.
+func (o *openFiles) moved(id FileID, from, to string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for h := range o.all[id] {
+		if h.key == from {
+			h.key = to
+		}
+	}
+}
+
+// movedBelow tells of a directory's. The caller holds moving.
+func (o *openFiles) movedBelow(from, to string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, handles := range o.all {
+		for h := range handles {
+			if rest, ok := strings.CutPrefix(h.key, from); ok {
+				h.key = to + rest
+			}
+		}
+	}
+}
+
+// timed makes the time that a file was given stay through the next flush.
+func (o *openFiles) timed(id FileID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for h := range o.all[id] {
+		h.wrote = time.Time{}
+	}
+}
+
+func (h *FileHandle) where() (key string, wrote time.Time) {
+	o := &h.f.b.open
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return h.key, h.wrote
+}
+
+func (h *FileHandle) touched() {
+	o := &h.f.b.open
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	h.wrote = h.f.b.s.cfg.Clock()
+}
+
+// Open opens a regular file. The handle must be closed.
+func (f Files) Open(ctx context.Context, path string) (*FileHandle, error) {
+	s, err := f.opened()
+	if err != nil {
+		return nil, err
+	}
+	at, err := f.lookup(ctx, s, path)
+	if err != nil {
+		return nil, err
+	}
+	if at.isDir {
+		return nil, fmt.Errorf("open %q: %w", path, ErrIsDirectory)
+	}
+	a, err := f.b.fileAttrsOf(at.version)
+	if err == nil && a.kind == SymbolicLink {
+		err = fmt.Errorf("open %q, a symbolic link: %w", path, ErrInvalidArgument)
+	}
+	if err != nil {
+		return nil, err
+	}
+	h := &FileHandle{f: f, id: a.id, key: at.key}
+	h.begin(*at.version)
+	f.b.open.add(h)
+	return h, nil
+}
+
+// begin makes a version what the handle has. The caller holds mu, or is alone.
+func (h *FileHandle) begin(v Version) {
+	b := h.f.b
+	h.version = v.VersionID
+	if h.draft != nil {
+		h.draft.Rebase(b.object(v).r)
+		return
+	}
+	h.draft = dedup.NewDraft(b.stores, b.domain, b.Cutter(), b.object(v).r, maxFederatedSize)
+}
+
+// ID is the file's.
+func (h *FileHandle) ID() FileID { return h.id }
+
+// Size is the length of what the handle has.
+func (h *FileHandle) Size() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.draft.Size()
+}
+
+// Changed says whether there is something to flush.
+func (h *FileHandle) Changed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.draft.Changed()
+}
+
+// ReadAt fills p from off on with what the handle has; io.EOF when that ends before.
+func (h *FileHandle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err != nil {
+		return 0, h.err
+	}
+	n, err := h.draft.ReadAt(ctx, p, off)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("read file %v: %w", h.id, err)
+	}
+	return n, err
+}
+
+// WriteAt takes p, which stays the caller's.
+func (h *FileHandle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.write(ctx, p, off)
+}
+
+// Append writes p at the end of what the handle has, and says where that was.
+func (h *FileHandle) Append(ctx context.Context, p []byte) (off int64, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	off = h.draft.Size()
+	_, err = h.write(ctx, p, off)
+	return off, err
+}
+
+func (h *FileHandle) write(ctx context.Context, p []byte, off int64) (int, error) {
+	if err := h.writable(); err != nil {
+		return 0, err
+	}
+	n, err := h.draft.WriteAt(ctx, p, off)
+	if n > 0 {
+		h.touched()
+	}
+	if err != nil {
+		err = fmt.Errorf("write file %v: %w", h.id, err)
+	}
+	return n, err
+}
+
+// Truncate cuts the file off, or makes it longer by zeros, which take no room.
+func (h *FileHandle) Truncate(size int64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.writable(); err != nil {
+		return err
+	}
+	if err := h.draft.Truncate(size); err != nil {
+		return fmt.Errorf("write file %v: %w", h.id, err)
+	}
+	h.touched()
+	return nil
+}
+
+func (h *FileHandle) writable() error {
+	if h.f.b.frozen != "" {
+		return ErrReadOnly
+	}
+	return h.err
+}
+
+// Refresh makes the handle have the file's current content, unless something of its own is to be flushed. ErrStaleFile: the file is no more.
+func (h *FileHandle) Refresh(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err != nil || h.draft.Changed() {
+		return h.err
+	}
+	key, _ := h.where()
+	s, err := h.f.opened()
+	if err != nil {
+		return err
+	}
+	v, err := s.content(ctx, key)
+	if err != nil {
+		return err
+	}
+	if _, err := h.is(v); err != nil {
+		return err
+	}
+	if v.VersionID != h.version {
+		h.begin(*v)
+	}
+	return nil
+}
+
+// is gives the attributes of a version of the handle's file, or fails with ErrStaleFile where it is of another, or nil.
+func (h *FileHandle) is(v *Version) (a fileAttrs, err error) {
+	if v != nil {
+		if a, err = h.f.b.fileAttrsOf(v); err != nil {
+			return a, err
+		}
+	}
+	if a.id != h.id {
+		return a, fmt.Errorf("file %v: %w", h.id, ErrStaleFile)
+	}
+	return a, nil
+}
+
+// errMoved says that the handle's file got another name meanwhile.
+var errMoved = errors.New("moved")
+
+// Flush makes what was written a version of the file: durable, and what everybody reads, when it returns. With nothing written it does nothing. seen, unless
+// nil, is the version that the file must have: ErrPrecondition. It is ErrStaleFile when the file was removed, or replaced by another. What was written is
+// still the handle's after an error.
+func (h *FileHandle) Flush(ctx context.Context, seen *VersionID) (FileInfo, error) {
+	return h.flush(ctx, seen, func(*fileAttrs) {})
+}
+
+func (h *FileHandle) flush(ctx context.Context, seen *VersionID, change func(*fileAttrs)) (FileInfo, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.writable(); err != nil {
+		return FileInfo{}, err
+	}
+	h.f.b.open.moving.RLock()
+	defer h.f.b.open.moving.RUnlock()
+	for {
+		v, err := h.commit(ctx, seen, change)
+		if errors.Is(err, errMoved) {
+			continue
+		}
+		if err != nil {
+			return FileInfo{}, fmt.Errorf("flush file %v: %w", h.id, err)
+		}
+		h.begin(*v)
+		return h.f.info(found{place{path: PathOfKey(v.Key, false), key: v.Key}, v, false})
+	}
+}
+
+// commit writes the draft's content as a version. The caller holds mu.
+func (h *FileHandle) commit(ctx context.Context, seen *VersionID, change func(*fileAttrs)) (v *Version, err error) {
+	m, pending, err := h.draft.Finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, _ := h.where()
+	err = h.f.b.writeFiles(ctx, []string{key}, func(w *fileWrite) error {
+		now, wrote := h.where()
+		if now != key {
+			return errMoved
+		}
+		v = w.content(key)
+		a, err := h.is(v)
+		if err != nil {
+			return err
+		}
+		if seen != nil && v.VersionID != *seen {
+			return fmt.Errorf("version %v: %w", v.VersionID, ErrPrecondition)
+		}
+		old := a
+		if h.draft.Changed() && !wrote.IsZero() {
+			a.mtime = wrote.UnixNano()
+		}
+		change(&a)
+		if !h.draft.Changed() && a.same(old) {
+			return errStop
+		}
+		a.verifier = 0
+		next := Version{Content: m, Attrs: Attrs{Meta: v.Attrs.Meta, Tags: v.Attrs.Tags, File: a.appendTo(nil)}}
+		next.Attrs.ETag = h.f.b.rootETag(m)
+		v = w.put(key, next)
+		w.plan.payload = pending
+		return nil
+	})
+	return v, err
+}
+
+// same says whether both are written alike.
+func (a *fileAttrs) same(o fileAttrs) bool { return string(a.appendTo(nil)) == string(o.appendTo(nil)) }
+
+// rootETag is the ETag of content that no client has sent whole: it names the manifest, so equal content that was cut alike has an equal one.
+func (b *Bucket) rootETag(m dedup.Manifest) string {
+	if m.Size() == 0 {
+		return emptyETag
+	}
+	name := b.domain.Name(m.Append(nil))
+	return hex.EncodeToString(name[:16]) + "-1"
+}
+
+// Close gives up what was not flushed. The handle is of no use then.
+func (h *FileHandle) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err == nil {
+		h.err = fmt.Errorf("file %v was closed: %w", h.id, ErrInvalidArgument)
+		h.f.b.open.remove(h)
+	}
+}
+
+// setSize is SetAttr of a file whose length changes too.
+func (f Files) setSize(ctx context.Context, path string, c SetFile) (FileInfo, error) {
+	h, err := f.Open(ctx, path)
+	if err != nil {
+		return FileInfo{}, err
+	}
+	defer h.Close()
+	if c.ID != (FileID{}) && c.ID != h.id {
+		return FileInfo{}, fmt.Errorf("%q: %w", path, ErrStaleFile)
+	}
+	if err := h.Truncate(*c.Size); err != nil {
+		return FileInfo{}, err
+	}
+	return h.flush(ctx, nil, c.apply)
+}
