@@ -78,10 +78,12 @@ func TestOnlyWhatASnapshotNamesIsServed(t *testing.T) {
 	withIntruder(t, func(t *testing.T, a *site, dial func(wire.Hello) *intruder) {
 		bkt := a.create("bkt", segment.Settings{})
 		v := a.put("bkt", "k", "payload")
-		a.snap("bkt", "s")
-		all, err := bkt.Snapshots(t.Context())
-		if err != nil || len(all) != 1 {
-			t.Fatal(all, err)
+		i, err := bkt.CreateSnapshot(t.Context(), "s")
+		if err == nil {
+			i, err = bkt.WaitSnapshot(t.Context(), i.ID)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 		x := dial(good())
 		offered := func(m wire.Sync) wire.Offer {
@@ -93,14 +95,14 @@ func TestOnlyWhatASnapshotNamesIsServed(t *testing.T) {
 			}
 			return offer
 		}
-		if o := offered(wire.Sync{Bucket: bkt.ID(), Snapshot: all[0].ID}); o.Status != wire.OK || o.Root != all[0].Root {
+		if o := offered(wire.Sync{Bucket: bkt.ID(), Snapshot: i.ID}); o.Status != wire.OK || o.Root != i.Root {
 			t.Errorf("%+v", o)
 		}
 		if o := offered(wire.Sync{Bucket: bkt.ID(), Snapshot: segment.SnapshotID{1}}); o.Status != wire.Refused {
 			t.Errorf("a snapshot that is none: %+v", o)
 		}
 		other := a.create("other", segment.Settings{})
-		if o := offered(wire.Sync{Bucket: other.ID(), Snapshot: all[0].ID}); o.Status != wire.Refused {
+		if o := offered(wire.Sync{Bucket: other.ID(), Snapshot: i.ID}); o.Status != wire.Refused {
 			t.Errorf("a snapshot of another bucket: %+v", o)
 		}
 		err = a.ServeFetch(t.Context(), segment.Reading{Ref: segment.Ref{Bucket: other.ID(), Key: "k", Version: v.VersionID}},

@@ -107,9 +107,8 @@ func (b *Bucket) wake(ctx context.Context) error {
 	if o == nil || !b.unborn.Load() {
 		return nil
 	}
-	here, err := b.s.hasSnapshot(ctx, o.id)
-	if err != nil || !here {
-		return err
+	if !b.s.hasSnapshot(o.id) {
+		return nil
 	}
 	b.unborn.Store(false)
 	b.s.news.lost(b.id)
@@ -149,7 +148,7 @@ func (s *Segment) CreateBranch(ctx context.Context, from, name string) (*Bucket,
 			return nil, err
 		}
 	}
-	if err := s.markSnapshot(ctx, doc.origin.id); err != nil {
+	if err := s.markSnapshot(ctx, src.domain, doc.beginning()); err != nil {
 		return nil, err
 	}
 	b, err := s.announce(ctx, &doc)
@@ -280,7 +279,7 @@ func (b *Bucket) beginFrom(ctx context.Context, known *base, d *snapshotDoc) err
 	if err := b.vet(ctx, known, d); err != nil {
 		return err
 	}
-	if err := b.s.markSnapshot(ctx, d.id); err != nil {
+	if err := b.s.markSnapshot(ctx, b.domain, d); err != nil {
 		return err
 	}
 	return b.wake(ctx)
@@ -303,9 +302,8 @@ func (b *Bucket) nearest(ctx context.Context) (known, near *base, err error) {
 	if err != nil {
 		return known, known, nil
 	}
-	here, err := b.s.hasSnapshot(ctx, d.id)
-	if err != nil || !here {
-		return known, known, err
+	if !b.s.hasSnapshot(d.id) {
+		return known, known, nil
 	}
 	f, err := at.freeze(d, d.name)
 	if err != nil {

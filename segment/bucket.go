@@ -28,12 +28,14 @@ type Bucket struct {
 	tried      atomic.Bool // whether all of it is here, before a peer is asked
 	frozen     string      // name of the snapshot that this is, see freeze; else empty
 	snapshotID SnapshotID  // of a snapshot
+	sealedIn   *Bucket     // of a snapshot that was a seal of that bucket when this was made
 
 	open openFiles // by file clients
 
 	intake sync.RWMutex // who takes in what peers have shares it, until that is applied; a rename excludes them
 	gate   sync.RWMutex // writers share it until their write is applied; a rename, and deleting the bucket, exclude them
 	fold   sync.Mutex   // one fold or merge at a time
+	ends   sync.Mutex   // of seals: whoever ends one, by its document or by deleting it, finds it and commits that under it; taken after fold
 
 	folded time.Time // when the last fold for a peer was; guarded by fold
 
@@ -44,8 +46,7 @@ type Bucket struct {
 	mu       sync.RWMutex
 	base     *base
 	overlay  *overlay
-	young    *overlay // what the overlay has of the records since the last seal, whose position is sealedAt; nil when there was none
-	sealedAt uint64
+	layers   []layer // what the overlay has of the records behind positions that are or may be folded; see [Bucket.beginLayer]
 	tail     tail
 	others   Vector // what has been seen of other origins; replaced, never changed
 	applied  uint64 // of this life's writes
@@ -56,6 +57,7 @@ type Bucket struct {
 	settled  uint64      // log position up to which the base is all of the bucket, whatever it covers: the log may have been cut there
 	cost     int64       // bytes of memory in overlay and tail, about, but for
 	renamed  int64       // what renames take there
+	seals    []*seal     // snapshots without a root, in the order of the log; the slice is replaced, never changed
 	patient  bool        // entries are applied with what peers have, too: not by the log's goroutine, which waits for nobody
 	ailing   atomic.Bool // something of the trees was lost and not mended: see Ailing
 	broken   error       // why entries can no longer be applied; what is here is then not to be believed
@@ -89,14 +91,19 @@ func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
 
 // setBase makes base the bucket's, with nothing over it. The caller holds mu, or is alone.
 func (b *Bucket) setBase(n *base) {
-	own := b.s.Origin()
 	b.base, b.stats, b.settings, b.since = n, n.stats, n.root.settings, max(n.at, n.covers)
 	gone := b.tail.seq() + 1 // all may be other than it was
-	b.overlay, b.young, b.tail, b.cost, b.renamed = newOverlay(), nil, tail{gone: gone}, 0, 0
-	b.others = n.seen.Clone()
+	b.overlay, b.layers, b.tail, b.cost, b.renamed = newOverlay(), nil, tail{gone: gone}, 0, 0
+	b.setSeen(n.seen)
+	b.last = max(b.last, n.covers)
+}
+
+// setSeen makes c what was seen. The caller holds mu, or is alone.
+func (b *Bucket) setSeen(c Vector) {
+	own := b.s.Origin()
+	b.others = c.Clone()
 	b.applied = b.others[own]
 	delete(b.others, own)
-	b.last = max(b.last, n.covers)
 }
 
 // seen is C. The caller holds mu.
@@ -318,24 +325,25 @@ func (b *Bucket) applyEffect(ctx context.Context, r *record, i int, h *hint) err
 	return b.lay(e.key, over, packKey(now, d), now, changes)
 }
 
-// lay puts a key into the overlay, and what changed since the last seal beside it.
+// lay puts a key into the overlay, and what changed since the last layer began into that.
 func (b *Bucket) lay(key string, was, now *overlayKey, h head, changes []change) error {
 	if was == nil {
 		key = strings.Clone(key) // which may be a part of something larger
 	}
 	b.cost += now.memory(key) - was.memory(key)
 	b.overlay.Set(key, now)
-	if b.young == nil {
+	if len(b.layers) == 0 {
 		return nil
 	}
-	if y, _ := b.young.Get(key); y != was {
+	young := b.layers[len(b.layers)-1].over
+	if y, _ := young.Get(key); y != was {
 		d, err := y.delta(key)
 		if err != nil {
 			return err
 		}
 		now = packKey(h, d.with(changes))
 	}
-	b.young.Set(key, now)
+	young.Set(key, now)
 	return nil
 }
 

@@ -17,6 +17,7 @@ type entry struct {
 	merges  []mergeItem
 	cursors []cursorItem
 	life    uint32 // not 0: the segment begins this life
+	seals   []sealItem
 
 	cost int64 // memory that applying it took in overlays; never written
 }
@@ -98,6 +99,7 @@ const (
 	entryFieldMerge  = 4
 	entryFieldCursor = 5
 	entryFieldLife   = 6
+	entryFieldSeal   = 7
 )
 
 // about is a size that the encoding seldom exceeds.
@@ -140,7 +142,11 @@ func (e *entry) appendTo(b []byte) []byte {
 	for _, c := range e.cursors {
 		b = putPart(b, entryFieldCursor, c.appendTo)
 	}
-	return putUint(b, entryFieldLife, uint64(e.life))
+	b = putUint(b, entryFieldLife, uint64(e.life))
+	for i := range e.seals {
+		b = putPart(b, entryFieldSeal, e.seals[i].appendTo)
+	}
+	return b
 }
 
 func (f *foldItem) appendTo(b []byte) []byte {
@@ -199,6 +205,10 @@ func parseEntry(b []byte) (*entry, error) {
 			e.cursors = append(e.cursors, c)
 		case entryFieldLife:
 			e.life = uint32(f.n)
+		case entryFieldSeal:
+			var q sealItem
+			q, err = parseSeal(f.b)
+			e.seals = append(e.seals, q)
 		default: // what a later build decided cannot be skipped
 			return fmt.Errorf("log entry field %d: %w", f.num, ErrForeign)
 		}

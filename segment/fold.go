@@ -25,7 +25,7 @@ func (b *Bucket) Fold(ctx context.Context) (chunk.ID, error) {
 	return n.id, nil
 }
 
-// sealed is the overlay as it was when a fold began.
+// sealed is a bucket at a position of the log.
 type sealed struct {
 	base    *base
 	overlay *overlay
@@ -34,14 +34,14 @@ type sealed struct {
 	stats   counters
 }
 
-// seal waits for the entry that is being applied: a position covers all writes of its entry or none.
-func (b *Bucket) seal() sealed {
-	b.s.applying.Lock()
-	defer b.s.applying.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.young, b.sealedAt = newOverlay(), b.last
+// now is the bucket as it is. The caller holds mu.
+func (b *Bucket) now() sealed {
 	return sealed{b.base, b.overlay.Copy(), b.last, root{seen: b.seenLocked(), settings: b.settings}, b.stats}
+}
+
+// folded says whether the base is all there is.
+func (s *sealed) folded() bool {
+	return s.overlay.Len() == 0 && s.root.seen.Equal(s.base.seen) && s.root.settings == s.base.root.settings
 }
 
 // foldLocked folds until all that was applied when it began is in the base. The caller holds the bucket's fold lock.
@@ -51,14 +51,52 @@ func (b *Bucket) foldLocked(ctx context.Context) (*base, error) {
 
 // foldReading folds with the trees that from picks.
 func (b *Bucket) foldReading(ctx context.Context, from func(*base) *base) (*base, error) {
-	if err := b.Err(); err != nil || b.frozen != "" {
-		return b.base, err
+	if err := b.Err(); err != nil {
+		return nil, err
 	}
-	s := b.seal()
-	if s.overlay.Len() == 0 && s.root.seen.Equal(s.base.seen) && s.root.settings == s.base.root.settings {
-		return s.base, nil
+	if b.frozen != "" {
+		return b.frozenBase(ctx)
 	}
-	base := from(s.base)
+	for target, first := uint64(0), true; ; first = false {
+		s, last := b.toFold()
+		if first {
+			target = last
+		}
+		n, err := b.foldOne(ctx, s, from(s.base))
+		if err != nil || len(s.seals) == 0 || s.covers >= target {
+			return n, err
+		}
+	}
+}
+
+// foldOne makes the root of what is to be folded, and commits it: as the bucket's base, where it was made from that, and as the snapshots' of its seals.
+func (b *Bucket) foldOne(ctx context.Context, s toFold, base *base) (*base, error) {
+	e := &entry{}
+	root := s.base.bytes
+	if !s.folded() {
+		var err error
+		if root, err = b.makeRoot(ctx, base, s.sealed); err != nil {
+			return nil, err
+		}
+		if !s.aside {
+			e.folds = []foldItem{{bucket: b.id, prev: s.base.at, covers: s.covers, root: root, stats: s.stats}}
+		}
+	}
+	var err error
+	switch {
+	case len(s.seals) > 0:
+		err = b.endSeals(e, s.seals, root)
+	case len(e.folds) > 0:
+		err = b.s.commit(e)
+	}
+	if err != nil || len(e.folds) == 0 {
+		return s.base, err
+	}
+	return b.currentBase(s.base)
+}
+
+// makeRoot writes the trees of what is sealed, and their root: durable when it returns.
+func (b *Bucket) makeRoot(ctx context.Context, base *base, s sealed) ([]byte, error) {
 	heads, err := base.headTree.Apply(ctx, s.headEdits())
 	if err != nil {
 		return nil, err
@@ -68,15 +106,7 @@ func (b *Bucket) foldReading(ctx context.Context, from func(*base) *base) (*base
 		return nil, err
 	}
 	s.root.heads, s.root.history = heads.Root(), history.Root()
-	raw, err := b.putRoot(ctx, s.root)
-	if err != nil {
-		return nil, err
-	}
-	f := foldItem{bucket: b.id, prev: s.base.at, covers: s.covers, root: raw, stats: s.stats}
-	if err := b.s.commit(&entry{folds: []foldItem{f}}); err != nil {
-		return nil, err
-	}
-	return b.currentBase(s.base)
+	return b.putRoot(ctx, s.root)
 }
 
 // currentBase is the base after a fold or merge from old was committed, which nothing but a failed segment can have refused.
@@ -166,27 +196,27 @@ func (b *Bucket) applyFold(pos uint64, f foldItem) error {
 	if err != nil {
 		return err
 	}
+	b.rebase(n)
 	b.base = n
 	if b.broken != nil { // it is revived from there
 		return nil
 	}
-	young := b.young
-	if b.sealedAt != f.covers {
-		young = nil
+	overlay, err := b.shed(f.covers)
+	if err != nil {
+		return err
 	}
-	if b.dropTail(f.covers); young == nil {
-		if young, err = b.touched(); err != nil {
-			return err
-		}
-	}
-	b.overlay, b.young = young, nil
+	b.dropTail(f.covers)
+	b.overlay = overlay
 	return nil
 }
 
-// touched is what the overlay has of the records in the tail: in a replay.
-func (b *Bucket) touched() (*overlay, error) {
+// touched is what the overlay has of the records behind a position: in a replay.
+func (b *Bucket) touched(behind uint64) (*overlay, error) {
 	out := newOverlay()
 	for _, t := range b.tail.records {
+		if t.pos <= behind {
+			continue
+		}
 		r, err := parseRecord(t.raw)
 		if err != nil {
 			return nil, err

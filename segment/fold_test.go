@@ -168,7 +168,10 @@ func TestAFoldBeginsBetweenEntries(t *testing.T) {
 	h := b.hook(func() {})
 	h.opened = func() { // by the first record, which makes a bucket
 		h.opened = func() {}
-		go func() { began <- b.bucket(FederationBucket).seal() }()
+		go func() {
+			f, _ := b.bucket(FederationBucket).toFold()
+			began <- f.sealed
+		}()
 		until(func() bool { return len(began) > 0 })
 	}
 	if n, err := b.Receive(w.ctx, a.ID(), items, Cursor{1, next}); err != nil || n != 3 {

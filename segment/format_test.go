@@ -108,6 +108,8 @@ func formats(t testing.TB) map[string]struct {
 	branch.origin = &origin{BucketID{9}, SnapshotID{3, 4}, SnapshotID{5}, rt.appendTo(nil), counters{1, 2, 3, 4}, rt.seen}
 	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
 	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: []cursorItem{cursorItem{}.after(e.cursors[0])}, buckets: []bucketState{{e.folds[0], d, true}}}
+	seals := &entry{seals: []sealItem{{bucket: BucketID{1, 2}, id: SnapshotID{3, 4}, name: "monday", created: 0x77}, {bucket: BucketID{1, 2}, id: SnapshotID{3, 4}}}}
+	mk := &mark{BucketID{1, 2}, chunk.ID{9}}
 	set := Settings{Versioning: Suspended, Full: true, EagerBytes: 4096, Policy: KeepBoth, Ack: Copies, Losers: LoserBounds{Keep: 16, Days: 30}}
 	homedDoc := *d
 	homedDoc.settings = homed()
@@ -122,6 +124,20 @@ func formats(t testing.TB) map[string]struct {
 		"settings": {set.appendTo(nil), func(b []byte) ([]byte, error) {
 			s, err := parseSettings(b)
 			return s.appendTo(nil), err
+		}},
+		"entry-seal": {seals.appendTo(nil), func(b []byte) ([]byte, error) {
+			e, err := parseEntry(b)
+			if err != nil {
+				return nil, err
+			}
+			return e.appendTo(nil), nil
+		}},
+		"mark": {mk.appendTo(nil), func(b []byte) ([]byte, error) {
+			m, err := parseMark(b)
+			if err != nil {
+				return nil, err
+			}
+			return m.appendTo(nil), nil
 		}},
 		"version": {v.appendTo(nil, false), func(b []byte) ([]byte, error) {
 			v, err := parseVersion(b)

@@ -126,6 +126,8 @@ type names struct {
 	segments     map[ID]string
 	snapshots    map[BucketID][]*snapshotDoc // oldest first; the slices are replaced, never changed
 	snapshotNews chan struct{}               // of one
+	marks        map[SnapshotID]bool         // snapshots all of whose nodes are here
+	forgotten    chan struct{}               // of one: a mark may stand for nothing any more
 	live         map[string]BucketID         // the older of the buckets of a name that are not deleted: they have it, whatever others do
 }
 
@@ -133,7 +135,7 @@ func (n *names) init() {
 	n.docs, n.deleted, n.segments = map[BucketID]*bucketDoc{}, map[BucketID]bool{}, map[ID]string{}
 	n.ended = map[BucketID]Vector{}
 	n.live, n.snapshots = map[string]BucketID{}, map[BucketID][]*snapshotDoc{}
-	n.snapshotNews = make(chan struct{}, 1)
+	n.snapshotNews, n.forgotten, n.marks = make(chan struct{}, 1), make(chan struct{}, 1), map[SnapshotID]bool{}
 }
 
 // relive works the live names out anew. The caller holds mu.
@@ -170,6 +172,9 @@ func (b *Bucket) Linked() bool { return b.id != localBucket }
 
 // written takes in what a record did to the documents.
 func (n *names) written(s *Segment, bucket BucketID, r *record) error {
+	if bucket == localBucket {
+		return n.marked(s, r)
+	}
 	if bucket != FederationBucket {
 		return nil
 	}
@@ -327,17 +332,20 @@ func (s *Segment) view() []shown {
 
 // spent says whether a deleted bucket holds nothing; of a branch, nothing that was not seen when it was deleted.
 func (b *Bucket) spent(seen Vector) bool {
-	if b.empty() {
+	switch {
+	case len(b.sealDocs()) > 0:
+		return false
+	case b.empty():
 		return true
 	}
 	return seen != nil && b.doc.Load().origin != nil && seen.Covers(b.Seen())
 }
 
-// empty says whether no version of anything is held.
+// empty says whether no version of anything is held, now or by a seal.
 func (b *Bucket) empty() bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.stats.versions == 0
+	return b.stats.versions == 0 && len(b.seals) == 0
 }
 
 func (s *Segment) segmentName(id ID) string {
@@ -428,7 +436,7 @@ func (s *Segment) Bucket(name string) (*Bucket, error) {
 		if err != nil {
 			return nil, err
 		}
-		return b.At(context.Background(), snapshot)
+		return b.at(snapshot)
 	}
 	for _, v := range s.view() {
 		if v.name == name {
@@ -512,7 +520,7 @@ func (b *Bucket) drop(ctx context.Context, name string, discard func() error) er
 		return fmt.Errorf("delete bucket %q: %w", name, ErrReadOnly)
 	case b.gone():
 		return fmt.Errorf("bucket %q: %w", name, ErrNoSuchBucket)
-	case len(b.s.names.snapshotsOf(b.id)) > 0:
+	case len(b.snapshotDocs()) > 0:
 		return fmt.Errorf("bucket %q has snapshots: %w", name, ErrBucketNotEmpty)
 	case discard == nil && !b.empty():
 		return fmt.Errorf("bucket %q: %w", name, ErrBucketNotEmpty)

@@ -143,6 +143,11 @@ func (b *Bucket) relive(ctx context.Context, pos uint64, e *entry) error {
 			return err
 		}
 	}
+	for i := range e.seals {
+		if e.seals[i].bucket == b.id {
+			b.applySeal(pos, &e.seals[i])
+		}
+	}
 	return nil
 }
 
@@ -151,8 +156,9 @@ func (b *Bucket) takeOver(o *Bucket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o.tail.gone = b.tail.seq() + 1
-	b.base, b.overlay, b.young, b.tail, b.others, b.applied = o.base, o.overlay, o.young, o.tail, o.others, o.applied
+	b.base, b.overlay, b.layers, b.tail, b.others, b.applied = o.base, o.overlay, o.layers, o.tail, o.others, o.applied
 	b.settings, b.since, b.stats, b.cost, b.renamed, b.last = o.settings, o.since, o.stats, o.cost, o.renamed, max(b.last, o.last)
 	b.next = max(b.next, b.applied)
+	b.takeSeals(o.seals)
 	b.broken = nil
 }

@@ -55,6 +55,8 @@ type Config struct {
 	CheckpointAt int64 // log bytes after which the state is written and the log cut, default 128 MiB; a fold leaves at most three times as many
 	StartWrites  int64 // writes after which the same is done: about what a start applies at the most, default 400000
 	BufferBytes  int64 // memory lent to all uploads and downloads beyond the least each needs, default 96 MiB
+
+	sealsWait bool // nobody folds a seal but who asks for its root: for tests that must go the same way each time
 }
 
 // Chunks is where a segment's chunks are durable. Package chunk/stage has it.
@@ -125,6 +127,7 @@ type Segment struct {
 	applying sync.Mutex    // held while entries are applied: what is seen under it is the state at one position
 	failure  failure
 	keeper   keeper
+	sealer   sealer
 	broke    chan struct{} // a bucket was broken off
 
 	stop  context.CancelFunc
@@ -144,6 +147,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.clock.wall = cfg.Clock
 	s.failure.init()
 	s.keeper.init()
+	s.sealer.init()
 	s.broke = make(chan struct{}, 1)
 	s.names.init()
 	s.addSystemBuckets()
@@ -157,6 +161,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.stop = stop
 	s.work.Go(func() { s.housekeeping(bg) })
 	s.work.Go(func() { s.reviving(bg) })
+	s.work.Go(func() { s.sealing(bg) })
 	s.watch.Go(s.watchLog)
 	if cfg.Restored {
 		err := s.newLife(s.inc.Load() + 1)
@@ -327,6 +332,9 @@ func (s *Segment) committed(records []journal.Record) {
 		for i := range p.entry.writes {
 			p.err = errors.Join(p.err, s.bucket(p.entry.writes[i].bucket).Err())
 		}
+		for i := range p.entry.seals {
+			p.err = errors.Join(p.err, s.bucket(p.entry.seals[i].bucket).Err())
+		}
 		s.keeper.grown(p.entry, int64(len(*p.data)), r.Pos)
 		s.recycle(p.data)
 		p.data = nil
@@ -361,6 +369,11 @@ func (s *Segment) applyEntry(ctx context.Context, pos uint64, e *entry) error {
 			return err
 		}
 		s.news.lost(m.bucket)
+	}
+	for i := range e.seals {
+		if err := s.applySeal(pos, &e.seals[i]); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	for _, c := range e.cursors {

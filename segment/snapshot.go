@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -16,14 +14,22 @@ import (
 )
 
 // A snapshot is a root that is kept: a document of the federation that holds it, and, at each segment that has all nodes below it, a mark in
-// the local bucket. Its documents never change; two of one name are two snapshots.
-const (
-	docSnapshot  = "snapshot/" // + bucket id + "/" + snapshot id -> snapshotDoc
-	snapshotMark = "snapshot/" // + snapshot id, in the local bucket: all nodes are here
-)
+// the local bucket. Its documents never change; two of one name are two snapshots. Until the one that made it has folded the root, it is a seal.
+const docSnapshot = "snapshot/" // + bucket id + "/" + snapshot id -> snapshotDoc
 
 // SnapshotID names a snapshot for ever.
 type SnapshotID [16]byte
+
+// ParseSnapshotID reads what String writes.
+func ParseSnapshotID(s string) (id SnapshotID, err error) {
+	if len(s) != hex.EncodedLen(len(id)) {
+		return id, fmt.Errorf("snapshot id %q: %w", s, ErrInvalidArgument)
+	}
+	if _, err := hex.Decode(id[:], []byte(s)); err != nil {
+		return SnapshotID{}, fmt.Errorf("snapshot id %q: %w: %w", s, err, ErrInvalidArgument)
+	}
+	return id, nil
+}
 
 // String is 32 hexadecimal digits.
 func (id SnapshotID) String() string { return hex.EncodeToString(id[:]) }
@@ -116,6 +122,7 @@ func (n *names) takeSnapshot(rest string, v *Version) error {
 	}
 	if v == nil {
 		n.snapshots[b] = slices.DeleteFunc(slices.Clone(n.snapshots[b]), func(d *snapshotDoc) bool { return d.id.String() == id })
+		n.forgot()
 		return nil
 	}
 	doc, err := parseSnapshotDoc(v.Data)
@@ -129,9 +136,7 @@ func (n *names) takeSnapshot(rest string, v *Version) error {
 		return nil
 	}
 	all := append(slices.Clone(n.snapshots[b]), doc)
-	slices.SortFunc(all, func(x, y *snapshotDoc) int {
-		return cmp.Or(cmp.Compare(x.created, y.created), slices.Compare(x.id[:], y.id[:]))
-	})
+	slices.SortFunc(all, olderSnapshot)
 	n.snapshots[b] = all
 	n.tellSnapshots()
 	return nil
@@ -145,6 +150,10 @@ func (n *names) tellSnapshots() {
 	}
 }
 
+func olderSnapshot(x, y *snapshotDoc) int {
+	return cmp.Or(cmp.Compare(x.created, y.created), slices.Compare(x.id[:], y.id[:]))
+}
+
 // keepSnapshots forgets all others: a sync says what there is.
 func (n *names) keepSnapshots(there map[string]bool) {
 	n.mu.Lock()
@@ -152,9 +161,10 @@ func (n *names) keepSnapshots(there map[string]bool) {
 	for id, of := range n.snapshots {
 		n.snapshots[id] = slices.DeleteFunc(slices.Clone(of), func(d *snapshotDoc) bool { return !there[d.key()] })
 	}
+	n.forgot()
 }
 
-// snapshotsOf are a bucket's, oldest first, to be read only.
+// snapshotsOf are a bucket's that have a root, oldest first, to be read only.
 func (n *names) snapshotsOf(id BucketID) []*snapshotDoc {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -167,7 +177,7 @@ type SnapshotInfo struct {
 	Name     string     `json:"name"` // as listed: of two of one name the older has it, the other shows as name~segment
 	Created  time.Time  `json:"created"`
 	Segment  string     `json:"segment"` // that made it
-	Root     chunk.ID   `json:"root"`
+	Root     chunk.ID   `json:"root"`    // zero while there is none yet, see [Bucket.WaitSnapshot]; and of a bucket that was never written to
 	Objects  int64      `json:"objects"`
 	Bytes    int64      `json:"bytes"`
 	Versions int64      `json:"versions"`
@@ -180,10 +190,27 @@ type shownSnapshot struct {
 	doc  *snapshotDoc
 }
 
+// snapshotDocs are all of the bucket's, oldest first: those without a root too.
+func (b *Bucket) snapshotDocs() []*snapshotDoc {
+	sealed := b.sealDocs() // first: what is a seal no more then is known by its document
+	docs := b.s.names.snapshotsOf(b.id)
+	if len(sealed) == 0 {
+		return docs
+	}
+	all := slices.Clone(docs)
+	for _, q := range sealed {
+		if !slices.ContainsFunc(docs, func(d *snapshotDoc) bool { return d.id == q.id }) {
+			all = append(all, q)
+		}
+	}
+	slices.SortFunc(all, olderSnapshot)
+	return all
+}
+
 func (b *Bucket) shownSnapshots() []shownSnapshot {
 	var out []shownSnapshot
 	taken := map[string]bool{}
-	for _, d := range b.s.names.snapshotsOf(b.id) {
+	for _, d := range b.snapshotDocs() {
 		name := d.name
 		if taken[name] {
 			name += "~" + b.s.SegmentName(d.by)
@@ -201,18 +228,19 @@ func (b *Bucket) shownSnapshots() []shownSnapshot {
 func (b *Bucket) Snapshots(ctx context.Context) ([]SnapshotInfo, error) {
 	var out []SnapshotInfo
 	for _, s := range b.shownSnapshots() {
-		here, err := b.s.hasSnapshot(ctx, s.doc.id)
-		if err != nil {
-			return nil, err
-		}
-		d := s.doc
-		out = append(out, SnapshotInfo{d.id, s.name, d.created.Time(), b.s.SegmentName(d.by), b.rootOf(d), d.stats.objects, d.stats.bytes, d.stats.versions, here})
+		out = append(out, b.snapshotInfo(s.name, s.doc))
 	}
-	return out, nil
+	return out, ctx.Err()
 }
 
-// CreateSnapshot keeps the bucket as it is now, under a name that no snapshot of it has here. When it returns the snapshot is durable, and
-// links carry it. It costs a fold of what was written since the last one, whatever the size of the bucket.
+func (b *Bucket) snapshotInfo(name string, d *snapshotDoc) SnapshotInfo {
+	here := b.isSealed(d.id) || b.s.hasSnapshot(d.id)
+	return SnapshotInfo{d.id, name, d.created.Time(), b.s.SegmentName(d.by), b.rootOf(d), d.stats.objects, d.stats.bytes, d.stats.versions, here}
+}
+
+// CreateSnapshot keeps the bucket as it is now, under a name that no snapshot of it has here. When it returns the snapshot is durable and can be
+// read here. It costs an entry of the log, whatever the size of the bucket and of what was written since the last fold. Its root is made then,
+// and links carry it when that is done: [Bucket.WaitSnapshot]. Where that falls behind, who makes more waits.
 func (b *Bucket) CreateSnapshot(ctx context.Context, name string) (SnapshotInfo, error) {
 	switch {
 	case !validSnapshotName(name):
@@ -220,30 +248,54 @@ func (b *Bucket) CreateSnapshot(ctx context.Context, name string) (SnapshotInfo,
 	case b.frozen != "":
 		return SnapshotInfo{}, fmt.Errorf("snapshot of a snapshot: %w", ErrReadOnly)
 	}
+	if err := b.s.sealer.enter(ctx, b.s); err != nil {
+		return SnapshotInfo{}, fmt.Errorf("snapshot %q: %w", name, err)
+	}
+	q, err := b.createSeal(name)
+	if q == nil {
+		b.s.sealer.leave()
+		return SnapshotInfo{}, err
+	}
+	return b.snapshotInfo(name, q.doc), nil
+}
+
+// createSeal begins a snapshot, or returns nil.
+func (b *Bucket) createSeal(name string) (*seal, error) {
 	b.gate.RLock() // not while the bucket is being deleted
 	defer b.gate.RUnlock()
 	defer b.s.outer.lock(FederationBucket, docSnapshot+b.id.String())()
+	if err := b.Err(); err != nil {
+		return nil, err
+	}
 	if b.gone() {
-		return SnapshotInfo{}, fmt.Errorf("bucket %q: %w", b.doc.Load().name, ErrNoSuchBucket)
+		return nil, fmt.Errorf("bucket %q: %w", b.doc.Load().name, ErrNoSuchBucket)
 	}
 	if _, err := b.snapshotNamed(name); err == nil {
-		return SnapshotInfo{}, fmt.Errorf("snapshot %q of bucket %q: %w", name, b.doc.Load().name, ErrSnapshotExists)
+		return nil, fmt.Errorf("snapshot %q of bucket %q: %w", name, b.doc.Load().name, ErrSnapshotExists)
 	}
-	n, err := b.foldNow(ctx)
+	e := &entry{seals: []sealItem{{bucket: b.id, name: name, created: b.s.clock.now(), ticket: true}}}
+	if err := b.s.random(e.seals[0].id[:]); err != nil {
+		return nil, err
+	}
+	if err := b.s.commit(e); err != nil {
+		return nil, fmt.Errorf("snapshot %q: %w", name, err)
+	}
+	return e.seals[0].made, nil
+}
+
+// WaitSnapshot returns when a snapshot that was made here has its root, and links carry it. It makes that root itself, if need be.
+func (b *Bucket) WaitSnapshot(ctx context.Context, id SnapshotID) (SnapshotInfo, error) {
+	d, err := b.rooted(ctx, id)
 	if err != nil {
-		return SnapshotInfo{}, fmt.Errorf("snapshot %q: %w", name, err)
+		return SnapshotInfo{}, fmt.Errorf("wait for a snapshot: %w", err)
 	}
-	doc := &snapshotDoc{bucket: b.id, name: name, created: b.s.clock.now(), by: b.s.cfg.ID, root: n.bytes, stats: n.stats}
-	if err := b.s.random(doc.id[:]); err != nil {
-		return SnapshotInfo{}, err
+	name := d.name
+	for _, s := range b.shownSnapshots() {
+		if s.doc.id == id {
+			name = s.name
+		}
 	}
-	if err := b.s.markSnapshot(ctx, doc.id); err != nil {
-		return SnapshotInfo{}, err
-	}
-	if err := b.s.putDoc(ctx, doc.key(), doc.appendTo(nil)); err != nil {
-		return SnapshotInfo{}, fmt.Errorf("snapshot %q: %w", name, err)
-	}
-	return SnapshotInfo{doc.id, name, doc.created.Time(), b.s.Name(), n.id, n.stats.objects, n.stats.bytes, n.stats.versions, true}, nil
+	return b.snapshotInfo(name, d), nil
 }
 
 // DeleteSnapshot forgets a snapshot, at every segment.
@@ -255,8 +307,15 @@ func (b *Bucket) DeleteSnapshot(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := b.s.federation.Delete(ctx, d.key(), Cond{}); err != nil {
+	ended, err := b.endSeal(d.id)
+	if err == nil && (!ended || b.s.names.knows(d)) {
+		_, err = b.s.federation.Delete(ctx, d.key(), Cond{Resolve: true}) // after a restored backup the document may have been written twice
+	}
+	if err != nil {
 		return fmt.Errorf("delete snapshot %q: %w", name, err)
+	}
+	if !b.s.hasSnapshot(d.id) {
+		return nil
 	}
 	_, err = b.s.local.Delete(ctx, snapshotMark+d.id.String(), Cond{})
 	return err
@@ -272,18 +331,22 @@ func (b *Bucket) snapshotNamed(name string) (*snapshotDoc, error) {
 }
 
 // At is the bucket as a snapshot keeps it: what it holds can be read and listed, and every write is ErrReadOnly. It fails with
-// ErrUnavailable while metadata of a snapshot that was made elsewhere is on its way.
-func (b *Bucket) At(ctx context.Context, name string) (*Bucket, error) {
+// ErrUnavailable while metadata of a snapshot that was made elsewhere is on its way. It asks nobody and reads nothing.
+func (b *Bucket) At(_ context.Context, name string) (*Bucket, error) { return b.at(name) }
+
+func (b *Bucket) at(name string) (*Bucket, error) {
 	d, err := b.snapshotNamed(name)
 	if err != nil {
 		return nil, err
 	}
-	here, err := b.s.hasSnapshot(ctx, d.id)
-	if err == nil && !here {
-		err = fmt.Errorf("snapshot %q was made at %s and is on its way: %w", name, b.s.SegmentName(d.by), ErrUnavailable)
+	if f := b.freezeSeal(d.id, name); f != nil {
+		return f, nil
 	}
-	if err != nil {
-		return nil, err
+	if _, folded, err := b.s.snapshotDoc(SnapshotRef{b.id, d.id}); err == nil { // it was a seal
+		d = folded
+	}
+	if !b.s.hasSnapshot(d.id) {
+		return nil, fmt.Errorf("snapshot %q was made at %s and is on its way: %w", name, b.s.SegmentName(d.by), ErrUnavailable)
 	}
 	return b.freeze(d, name)
 }
@@ -300,19 +363,6 @@ func (b *Bucket) freeze(d *snapshotDoc, name string) (*Bucket, error) {
 	f.setBase(n)
 	f.frozen = name
 	return f, nil
-}
-
-func (s *Segment) markSnapshot(ctx context.Context, id SnapshotID) error {
-	_, err := s.local.put(ctx, snapshotMark+id.String(), Cond{}, nil, func(*Version) {})
-	return err
-}
-
-func (s *Segment) hasSnapshot(ctx context.Context, id SnapshotID) (bool, error) {
-	_, err := s.local.Stat(ctx, snapshotMark+id.String(), VersionRef{})
-	if errors.Is(err, ErrNoSuchKey) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // SnapshotRef names a snapshot among segments.
@@ -335,16 +385,7 @@ func (s *Segment) MissingSnapshots(ctx context.Context) ([]SnapshotRef, error) {
 		}
 	}
 	s.names.mu.RUnlock()
-	var out []SnapshotRef
-	for _, r := range all {
-		here, err := s.hasSnapshot(ctx, r.ID)
-		if err != nil {
-			return nil, err
-		}
-		if !here {
-			out = append(out, r)
-		}
-	}
+	out := slices.DeleteFunc(all, func(r SnapshotRef) bool { return s.hasSnapshot(r.ID) })
 	for _, b := range s.allBuckets() {
 		if b.waits() == nil || b.gone() {
 			continue
@@ -361,7 +402,7 @@ func (s *Segment) MissingSnapshots(ctx context.Context) ([]SnapshotRef, error) {
 			}
 		}
 	}
-	return out, nil
+	return out, ctx.Err()
 }
 
 func (s *Segment) snapshotDoc(r SnapshotRef) (*Bucket, *snapshotDoc, error) {
@@ -385,11 +426,10 @@ func (s *Segment) OfferSnapshot(ctx context.Context, r SnapshotRef) (chunk.ID, e
 	if err != nil {
 		return chunk.ID{}, err
 	}
-	here, err := s.hasSnapshot(ctx, r.ID)
-	if err == nil && !here {
-		err = fmt.Errorf("snapshot %v of bucket %v is not all here: %w", r.ID, r.Bucket, ErrNoSuchSnapshot)
+	if !s.hasSnapshot(r.ID) {
+		return chunk.ID{}, fmt.Errorf("snapshot %v of bucket %v is not all here: %w", r.ID, r.Bucket, ErrNoSuchSnapshot)
 	}
-	return b.rootOf(d), err
+	return b.rootOf(d), ctx.Err()
 }
 
 // rootOf is the snapshot's root; zero when the bucket was never written to.
@@ -418,7 +458,7 @@ func (s *Segment) AdoptSnapshot(ctx context.Context, r SnapshotRef, remote chunk
 		err = b.keepNodes(ctx, n, d, remote)
 	}
 	if err == nil {
-		err = s.markSnapshot(ctx, d.id)
+		err = s.markSnapshot(ctx, b.domain, d)
 	}
 	if err != nil {
 		return fmt.Errorf("adopt snapshot %q: %w", d.name, err)
@@ -477,78 +517,4 @@ func (k keeping) Put(ctx context.Context, cs []chunk.Chunk) error { return k.loc
 
 func (k keeping) Missing(ctx context.Context, ids []chunk.ID) ([]chunk.ID, error) {
 	return k.local.Missing(ctx, ids)
-}
-
-// payloadOfSnapshots are the versions that only snapshots hold, once each.
-func (b *Bucket) payloadOfSnapshots(ctx context.Context) iter.Seq2[Version, error] {
-	return func(yield func(Version, error) bool) {
-		var before []*base
-		for _, d := range b.s.names.snapshotsOf(b.id) {
-			here, err := b.s.hasSnapshot(ctx, d.id)
-			if err == nil && !here {
-				continue
-			}
-			var f *Bucket
-			if err == nil {
-				f, err = b.freeze(d, d.name)
-			}
-			if err != nil {
-				yield(Version{}, err)
-				return
-			}
-			for v, err := range f.Payload(ctx) {
-				held := false
-				if err == nil {
-					held, err = b.holds(ctx, before, &v)
-				}
-				if held {
-					continue
-				}
-				if !yield(v, err) || err != nil {
-					return
-				}
-			}
-			before = append(before, f.base)
-		}
-	}
-}
-
-// holds says whether the bucket as it is now holds a version, or one of the bases.
-func (b *Bucket) holds(ctx context.Context, bases []*base, v *Version) (bool, error) {
-	w, err := b.view(v.Key).version(ctx, v.Key, v.VersionID)
-	for _, o := range bases {
-		if w != nil || err != nil {
-			break
-		}
-		w, err = o.version(ctx, v.Key, v.VersionID)
-	}
-	return w != nil, err
-}
-
-// heldVersion looks a version up in the bucket as it is, and in its snapshots: what a peer may read.
-func (b *Bucket) heldVersion(ctx context.Context, key string, id VersionID) (*Version, error) {
-	if b.waits() != nil {
-		return nil, nil
-	}
-	v, err := b.view(key).version(ctx, key, id)
-	if v != nil || err != nil {
-		return v, err
-	}
-	for _, d := range b.s.names.snapshotsOf(b.id) {
-		here, err := b.s.hasSnapshot(ctx, d.id)
-		if err != nil {
-			return nil, err
-		}
-		if !here {
-			continue
-		}
-		f, err := b.freeze(d, d.name)
-		if err != nil {
-			return nil, err
-		}
-		if v, err := f.base.version(ctx, key, id); v != nil || err != nil {
-			return v, err
-		}
-	}
-	return nil, nil
 }

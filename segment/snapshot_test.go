@@ -23,9 +23,14 @@ func (s *site) bucketNamed(name string) *Bucket {
 	return b
 }
 
+// snap makes a snapshot that has its root.
 func (s *site) snap(bucket, name string) SnapshotInfo {
 	s.w.t.Helper()
-	i, err := s.bucketNamed(bucket).CreateSnapshot(s.w.ctx, name)
+	b := s.bucketNamed(bucket)
+	i, err := b.CreateSnapshot(s.w.ctx, name)
+	if err == nil {
+		i, err = b.WaitSnapshot(s.w.ctx, i.ID)
+	}
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
@@ -423,8 +428,17 @@ func TestSnapshotsSurviveWhatSegmentsGoThrough(t *testing.T) {
 				}
 			case n < 19:
 				s.losePower(rng)
+			case rng.IntN(2) == 0:
+				if err := s.foldAllSeals(w.ctx); err != nil {
+					t.Fatal(err)
+				}
 			default:
 				w.tick(time.Second)
+			}
+		}
+		for _, s := range w.sites {
+			if err := s.foldAllSeals(w.ctx); err != nil {
+				t.Fatal(err)
 			}
 		}
 		w.settle()

@@ -139,13 +139,16 @@ func (s *Segment) capture() *state {
 	slices.SortFunc(st.cursors, func(a, b cursorItem) int { return cmp.Compare(a.peer, b.peer) })
 	for _, b := range s.allBuckets() {
 		b.mu.Lock()
-		clean := len(b.tail.records) == 0 && b.broken == nil
+		clean := len(b.tail.records) == 0 && b.broken == nil && len(b.seals) == 0
 		if clean {
 			b.settled = st.pos
 		} else if len(b.tail.records) > 0 {
 			b.settled = b.tail.records[0].pos - 1
 		}
 		f := foldItem{b.id, b.base.at, max(b.base.covers, b.settled), b.base.bytes, b.base.stats}
+		if len(b.seals) > 0 { // a start comes to what they hold only from where the oldest began
+			f = b.seals[0].origin()
+		}
 		st.buckets = append(st.buckets, bucketState{f, b.doc.Load(), clean})
 		b.mu.Unlock()
 	}
@@ -174,6 +177,9 @@ func (s *Segment) restore(ctx context.Context, st *state) (uint64, error) {
 			n.covers = max(n.covers, st.pos)
 		}
 		b.setBase(n)
+	}
+	if err := s.names.loadMarks(ctx, s); err != nil {
+		return 0, err
 	}
 	return st.need(), s.names.load(ctx, s)
 }

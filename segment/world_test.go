@@ -87,7 +87,7 @@ func (m mapStore) Missing(_ context.Context, ids []chunk.ID) (out []chunk.ID, _ 
 	return out, nil
 }
 
-// world is a federation in one process. The test is the network: a feed or a sync happens when it is called.
+// world is a federation in one process. The test is the network: a feed or a sync happens when it is called; and snapshots have roots when it asks for them.
 type world struct {
 	t     testing.TB
 	ctx   context.Context
@@ -116,7 +116,7 @@ func newSeededWorld(t testing.TB, seed uint64, names ...string) *world {
 			s.peers[other] = other != name
 		}
 		s.cfg = Config{FS: s.fs, Dir: "/" + name, ID: ID(i + 1), Name: name, Chunks: newMapStore(), Secret: [32]byte{7},
-			Clock: func() time.Time { return w.now.Add(s.skew) }, LogFileSize: 1 << 20, Rand: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(i)})}
+			Clock: func() time.Time { return w.now.Add(s.skew) }, LogFileSize: 1 << 20, sealsWait: true, Rand: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(i)})}
 		s.open()
 		w.sites = append(w.sites, s)
 	}

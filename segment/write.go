@@ -71,7 +71,12 @@ type plan struct {
 
 // submit names, stamps, logs and applies records as one step. It returns when they are durable and applied.
 func (s *Segment) submit(plans ...plan) error {
-	pending, err := s.enqueue(plans)
+	return s.submitWith(&entry{}, plans)
+}
+
+// submitWith is submit of records that are part of an entry with more.
+func (s *Segment) submitWith(e *entry, plans []plan) error {
+	pending, err := s.enqueue(e, plans)
 	if err != nil {
 		return err
 	}
@@ -80,7 +85,7 @@ func (s *Segment) submit(plans ...plan) error {
 
 // enqueue names and stamps records and appends them to the log. Dots, stamps and log positions of a bucket are in one order: seq is held until
 // the log has them, and no longer, for a batch of the log is what many writers have appended.
-func (s *Segment) enqueue(plans []plan) (*pending, error) {
+func (s *Segment) enqueue(e *entry, plans []plan) (*pending, error) {
 	s.naming.RLock()
 	defer s.naming.RUnlock()
 	order := slices.Clone(plans)
@@ -91,7 +96,6 @@ func (s *Segment) enqueue(plans []plan) (*pending, error) {
 			defer p.b.seq.Unlock()
 		}
 	}
-	e := &entry{}
 	for _, p := range plans {
 		w, err := p.write()
 		if err != nil {
@@ -221,10 +225,9 @@ func (b *Bucket) there() error {
 // gone says whether the bucket was deleted, and nothing written elsewhere keeps it.
 func (b *Bucket) gone() bool {
 	b.s.names.mu.RLock()
+	defer b.s.names.mu.RUnlock() // a seal is no more only once its document is known
 	deleted := b.s.names.deleted[b.id] && len(b.s.names.snapshots[b.id]) == 0
-	seen := b.s.names.ended[b.id]
-	b.s.names.mu.RUnlock()
-	return deleted && b.spent(seen)
+	return deleted && b.spent(b.s.names.ended[b.id])
 }
 
 // put writes one version. fill completes it.

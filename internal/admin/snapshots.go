@@ -13,8 +13,8 @@ import (
 type Snapshot struct {
 	Name     string    `json:"name"`
 	Created  time.Time `json:"created"`
-	Segment  string    `json:"segment"` // that made it
-	Root     string    `json:"root"`
+	Segment  string    `json:"segment"`        // that made it
+	Root     string    `json:"root,omitempty"` // left out until it is made, soon after the snapshot
 	Objects  int64     `json:"objects"`
 	Bytes    int64     `json:"bytes"`
 	Versions int64     `json:"versions"`

@@ -34,6 +34,9 @@ func (s *site) picture(ctx context.Context) (string, error) {
 		if err := drawUploads(ctx, &out, b); err != nil {
 			return "", fmt.Errorf("bucket %s: %w", info.Name, err)
 		}
+		if err := drawSnapshots(ctx, &out, b); err != nil {
+			return "", fmt.Errorf("bucket %s: %w", info.Name, err)
+		}
 		if got := b.Stats(); got.Objects != sum.Objects || got.Bytes != sum.Bytes || got.Versions != sum.Versions || got.Conflicts != sum.Conflicts {
 			return "", fmt.Errorf("bucket %s: figures are %+v, counted %+v", info.Name, got, sum)
 		}
@@ -111,6 +114,32 @@ func drawUploads(ctx context.Context, out *strings.Builder, b *segment.Bucket) e
 		}
 		for _, p := range parts {
 			fmt.Fprintf(out, "    part %d %d %s\n", p.Number, p.Size, p.ETag)
+		}
+	}
+	return nil
+}
+
+// drawSnapshots draws all but their roots, which they have sooner or later.
+func drawSnapshots(ctx context.Context, out *strings.Builder, b *segment.Bucket) error {
+	all, err := b.Snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		fmt.Fprintf(out, "  snapshot %v %s of %v\n", i.ID, i.Name, i.Created)
+		f, err := b.At(ctx, i.Name)
+		if err != nil {
+			return err
+		}
+		sum, err := drawKeys(ctx, out, f)
+		if err == nil {
+			err = drawVersions(ctx, out, f, &sum)
+		}
+		if err != nil {
+			return fmt.Errorf("snapshot %s: %w", i.Name, err)
+		}
+		if sum.Objects != i.Objects || sum.Bytes != i.Bytes || sum.Versions != i.Versions {
+			return fmt.Errorf("snapshot %s: figures are %+v, counted %+v", i.Name, i, sum)
 		}
 	}
 	return nil

@@ -45,10 +45,14 @@ func script(t testing.TB) []step {
 		remove("photos", "page"),
 		copyTo("photos", "large", "copy"),
 		putIf("photos", "small", segment.Cond{Absent: true}, segment.ErrPrecondition),
+		snapshot("photos", "first"),
 		fold("photos"),
 		put("photos", "empty", 0, 0),
+		snapshot("photos", "second"),
 		put("photos", "small", 5, 60),
 		remove("photos", "twin"),
+		snapshot("photos", "third"),
+		forget("photos", "second"),
 	}
 	papers := []step{
 		create("papers", segment.BucketOptions{Cutter: small, Settings: &segment.Settings{Versioning: segment.Versioned}}),
@@ -91,6 +95,7 @@ func script(t testing.TB) []step {
 		adopt(federation),
 		put(shared, "from-here", 33, 5000),
 		adopt(archive),
+		snapshot(shared, "merging"),
 		adopt(shared),
 		put(archive, "07", 34, 100),
 		setCursor(),
@@ -199,6 +204,19 @@ func removeVersion(bucket, key string, i int) step {
 func versioning(bucket string, v segment.Versioning) step {
 	return in(bucket, "versioning "+v.String(), func(ctx context.Context, _ *site, b *segment.Bucket) error {
 		return b.Configure(ctx, func(s *segment.Settings) error { s.Versioning = v; return nil })
+	})
+}
+
+func snapshot(bucket, name string) step {
+	return in(bucket, "snapshot "+name, func(ctx context.Context, _ *site, b *segment.Bucket) error {
+		_, err := b.CreateSnapshot(ctx, name)
+		return err
+	})
+}
+
+func forget(bucket, name string) step {
+	return in(bucket, "delete snapshot "+name, func(ctx context.Context, _ *site, b *segment.Bucket) error {
+		return b.DeleteSnapshot(ctx, name)
 	})
 }
 

@@ -10,7 +10,11 @@ import (
 )
 
 func snapshotOf(i segment.SnapshotInfo) admin.Snapshot {
-	return admin.Snapshot{Name: i.Name, Created: i.Created, Segment: i.Segment, Root: i.Root.String(), Objects: i.Objects, Bytes: i.Bytes, Versions: i.Versions, Complete: i.Complete}
+	s := admin.Snapshot{Name: i.Name, Created: i.Created, Segment: i.Segment, Objects: i.Objects, Bytes: i.Bytes, Versions: i.Versions, Complete: i.Complete}
+	if !i.Root.IsZero() {
+		s.Root = i.Root.String()
+	}
+	return s
 }
 
 func (s *Server) snapshots(w http.ResponseWriter, r *http.Request) error {
