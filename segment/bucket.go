@@ -322,6 +322,7 @@ func (b *Bucket) applyEffect(ctx context.Context, r *record, i int, h *hint) err
 		return err
 	}
 	b.stats.moved(was, now)
+	b.crowds(e.key, now)
 	return b.lay(e.key, over, packKey(now, d), now, changes)
 }
 

@@ -120,7 +120,16 @@ func formats(t testing.TB) map[string]struct {
 		}
 		return r.appendTo(nil), nil
 	}
+	losses := []loss{{sampleID, 0x77}, {sampleOlder, 0x78}}
 	return map[string]format{
+		"losses": {appendLosses(nil, losses), func(b []byte) ([]byte, error) {
+			all, err := parseLosses(b)
+			return appendLosses(nil, all), err
+		}},
+		"dropped-document": {droppedDoc{300, 0x77}.appendTo(nil), func(b []byte) ([]byte, error) {
+			d, err := parseDroppedDoc(b)
+			return d.appendTo(nil), err
+		}},
 		"settings": {set.appendTo(nil), func(b []byte) ([]byte, error) {
 			s, err := parseSettings(b)
 			return s.appendTo(nil), err

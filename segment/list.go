@@ -245,24 +245,46 @@ type Conflict struct {
 	Losers  []Version
 }
 
+// Conflict is that of one key; nil when it is in none.
+func (b *Bucket) Conflict(ctx context.Context, key string) (*Conflict, error) {
+	if err := b.Err(); err != nil || reserved(key) {
+		return nil, err
+	}
+	h, err := b.view(key).head(ctx, key)
+	if err != nil || !h.conflicted() {
+		return nil, err
+	}
+	c := h.conflict(key)
+	return &c, nil
+}
+
+func (h head) conflict(key string) Conflict {
+	c := Conflict{Key: key, Current: h.told(h.current())}
+	for _, v := range h.losers() {
+		c.Losers = append(c.Losers, h.told(v))
+	}
+	return c
+}
+
 // Conflicts are keys in conflict after a key, at most limit.
 func (b *Bucket) Conflicts(ctx context.Context, after string, limit int) ([]Conflict, error) {
+	return b.ConflictsBelow(ctx, "", after, limit)
+}
+
+// ConflictsBelow are those that begin with a prefix.
+func (b *Bucket) ConflictsBelow(ctx context.Context, prefix, after string, limit int) ([]Conflict, error) {
 	if err := b.Err(); err != nil || b.Stats().Conflicts == 0 {
 		return nil, err
 	}
 	var out []Conflict
 	w := b.snapshot().heads()
-	for from := firstListed(after + "\x00"); len(out) < limit; {
+	for from := firstListed(max(prefix, after+"\x00")); len(out) < limit; {
 		h, key, err := w.from(ctx, from)
-		if err != nil || key == "" {
+		if err != nil || key == "" || !strings.HasPrefix(key, prefix) {
 			return out, err
 		}
-		if losers := h.losers(); len(losers) > 0 {
-			c := Conflict{Key: key, Current: *h.current()}
-			for _, v := range losers {
-				c.Losers = append(c.Losers, h.told(v))
-			}
-			out = append(out, c)
+		if h.conflicted() {
+			out = append(out, h.conflict(key))
 		}
 		from = key + "\x00"
 	}

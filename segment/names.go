@@ -129,6 +129,8 @@ type names struct {
 	marks        map[SnapshotID]bool         // snapshots all of whose nodes are here
 	forgotten    chan struct{}               // of one: a mark may stand for nothing any more
 	live         map[string]BucketID         // the older of the buckets of a name that are not deleted: they have it, whatever others do
+
+	dropped map[BucketID]map[ID]droppedDoc // losers that bounds have cost, by who was the home
 }
 
 func (n *names) init() {
@@ -136,6 +138,7 @@ func (n *names) init() {
 	n.ended = map[BucketID]Vector{}
 	n.live, n.snapshots = map[string]BucketID{}, map[BucketID][]*snapshotDoc{}
 	n.snapshotNews, n.forgotten, n.marks = make(chan struct{}, 1), make(chan struct{}, 1), map[SnapshotID]bool{}
+	n.dropped = map[BucketID]map[ID]droppedDoc{}
 }
 
 // relive works the live names out anew. The caller holds mu.
@@ -264,6 +267,8 @@ func (n *names) takeLocked(s *Segment, key string, v *Version) error {
 		n.relive()
 	case docSnapshot:
 		return n.takeSnapshot(rest, v)
+	case docDropped:
+		return n.takeDropped(rest, v)
 	case docSegment:
 		id, err := ParseID(rest)
 		if err != nil {

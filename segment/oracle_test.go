@@ -352,12 +352,25 @@ func (o *oracle) checkAddressed(id BucketID) error {
 				resolves = strings.HasPrefix(e.hold.Attrs.ETag, resolving) // else it was put, and is no copy of what a resolution kept
 				plain = !resolves
 			}
+			if e.hold == nil && oldest(losers, named, addressed) { // taken away as beyond the bounds
+				continue
+			}
 			if plain && addressed > 0 || resolves && addressed < len(losers) || addressed > 0 && addressed < len(losers) {
 				return fmt.Errorf("%v of %q names %d of %d open losers", r.Dot, e.key, addressed, len(losers))
 			}
 		}
 	}
 	return nil
+}
+
+// oldest says whether what is named of the losers, newest first, are the n oldest.
+func oldest(losers []*Version, named map[VersionID]bool, n int) bool {
+	for i, l := range losers {
+		if named[l.VersionID] != (i >= len(losers)-n) {
+			return false
+		}
+	}
+	return true
 }
 
 func render(m map[string][]*Version) string {

@@ -57,6 +57,9 @@ type Config struct {
 	BufferBytes  int64 // memory lent to all uploads and downloads beyond the least each needs, default 96 MiB
 
 	sealsWait bool // nobody folds a seal but who asks for its root: for tests that must go the same way each time
+
+	// LosersEvery is how often the losers that are beyond their bounds are looked for. Default: a minute.
+	LosersEvery time.Duration
 }
 
 // Chunks is where a segment's chunks are durable. Package chunk/stage has it.
@@ -90,6 +93,9 @@ func (c *Config) setDefaults() {
 		if *d.v == 0 {
 			*d.v = d.n
 		}
+	}
+	if c.LosersEvery == 0 {
+		c.LosersEvery = time.Minute
 	}
 	if c.LogKeep == 0 {
 		c.LogKeep = 4 * c.LogFileSize
@@ -128,6 +134,7 @@ type Segment struct {
 	failure  failure
 	keeper   keeper
 	sealer   sealer
+	bounding bounding
 	broke    chan struct{} // a bucket was broken off
 
 	stop  context.CancelFunc
@@ -149,6 +156,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.keeper.init()
 	s.sealer.init()
 	s.broke = make(chan struct{}, 1)
+	s.bounding.crowded = make(chan crowd, crowdedMax)
 	s.names.init()
 	s.addSystemBuckets()
 	if err := s.recover(ctx); err != nil {
@@ -162,6 +170,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.work.Go(func() { s.housekeeping(bg) })
 	s.work.Go(func() { s.reviving(bg) })
 	s.work.Go(func() { s.sealing(bg) })
+	s.work.Go(func() { s.boundingLosers(bg) })
 	s.watch.Go(s.watchLog)
 	if cfg.Restored {
 		err := s.newLife(s.inc.Load() + 1)

@@ -220,7 +220,9 @@ func (m *sim) writeAny(s *site) error {
 	}
 	m.n++
 	key := []string{"k", "d/x", "d/y", "d\x00/z", "e"}[m.rng.IntN(5)]
-	switch n := m.rng.IntN(34); {
+	switch n := m.rng.IntN(36); {
+	case n >= 34:
+		return m.bound(s, b)
 	case n >= 28:
 		return m.rename(s, b)
 	case n >= 26:
@@ -331,6 +333,34 @@ func (m *sim) resolve(b *Bucket, key string, n int) error {
 		err = fmt.Errorf("%q is in conflict still", key)
 	}
 	return err
+}
+
+// bound keeps the losers of all keys within narrow bounds, at the home.
+func (m *sim) bound(s *site, b *Bucket) error {
+	m.step = "bound losers"
+	before := b.Dropped().Count
+	conflicts, err := b.Conflicts(m.ctx, "", 100)
+	if err != nil {
+		return err
+	}
+	var want int64
+	for _, c := range conflicts {
+		n, err := b.boundKey(m.ctx, c.Key, LoserBounds{Keep: 1})
+		if err != nil {
+			return err
+		}
+		if !b.isHome(b.Settings()) {
+			continue
+		}
+		want += n
+		if int(n) != len(c.Losers)-1 {
+			return fmt.Errorf("%d of %d losers of %q were dropped", n, len(c.Losers), c.Key)
+		}
+	}
+	if got := b.Dropped().Count - before; got != want {
+		return fmt.Errorf("%d losers were counted, not %d", got, want)
+	}
+	return nil
 }
 
 // writeLoser writes to a name that keep-both may show a loser under: what it shows is replaced or goes, and what it does not show is a key

@@ -25,6 +25,7 @@ type putOptions struct {
 	meta        map[string]string
 	ifAbsent    bool
 	ifMatch     string
+	resolve     bool
 }
 
 func (a *app) putCommand() *cobra.Command {
@@ -55,6 +56,7 @@ empty folders are passed over, and named. One file that cannot be stored does no
 	f.StringToStringVar(&o.meta, "meta", nil, "metadata of your own, as NAME=VALUE,...")
 	f.BoolVar(&o.ifAbsent, "if-absent", false, "fail when the key has content already")
 	f.StringVar(&o.ifMatch, "if-match", "", "fail unless the key's content has this ETag")
+	f.BoolVar(&o.resolve, "resolve", false, "settle the key's conflict: take the place of all versions that are in it")
 	return c
 }
 
@@ -136,7 +138,7 @@ func totalSize(uploads []upload) (total int64) {
 }
 
 func (a *app) putOne(ctx context.Context, client *admin.Client, u upload, o putOptions, bar progress) (admin.Object, error) {
-	r := admin.PutRequest{Key: u.to.key, Meta: o.metadata(u.file), IfAbsent: o.ifAbsent, IfMatch: o.ifMatch}
+	r := admin.PutRequest{Key: u.to.key, Meta: o.metadata(u.file), IfAbsent: o.ifAbsent, IfMatch: o.ifMatch, Resolve: o.resolve}
 	from, size := a.in, int64(0)
 	if u.file != "-" {
 		f, err := open(u.file)

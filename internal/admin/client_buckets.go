@@ -65,9 +65,15 @@ func (c *Client) List(ctx context.Context, bucket string, r ListRequest) (l List
 	return l, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/objects"), query: query}, nil, &l)
 }
 
-// Conflicts is a page of the keys in conflict that follow after.
-func (c *Client) Conflicts(ctx context.Context, bucket, after string) (p Conflicts, err error) {
-	query := map[string]string{"after": after}
+// Conflict is that of one key, and says of each version what of its content is here. [NoSuchKey] when it is in none.
+func (c *Client) Conflict(ctx context.Context, bucket, key string) (f Conflict, err error) {
+	query := map[string]string{"key": key}
+	return f, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/conflict"), query: query, patient: true}, nil, &f)
+}
+
+// Conflicts is a page of the keys in conflict that begin with a prefix and follow after.
+func (c *Client) Conflicts(ctx context.Context, bucket, prefix, after string) (p Conflicts, err error) {
+	query := map[string]string{"prefix": prefix, "after": after}
 	return p, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/conflicts"), query: query}, nil, &p)
 }
 

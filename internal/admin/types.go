@@ -74,6 +74,7 @@ type BucketStats struct {
 	Bytes     int64             `json:"bytes"`
 	Versions  int64             `json:"versions"`
 	Conflicts int64             `json:"conflicts"`
+	Dropped   int64             `json:"dropped"` // losers of conflicts that the bucket's bounds have ended
 	Root      string            `json:"root"`    // equal roots at two segments: equal contents, all versions included
 	Pending   int               `json:"pending"` // keys written since the root was made
 	Seen      map[string]uint64 `json:"seen"`    // writes seen of each life of each segment
@@ -91,6 +92,9 @@ type Object struct {
 	Segment  string            `json:"segment,omitempty"` // where it was written
 	Meta     map[string]string `json:"meta,omitempty"`
 	Tags     map[string]string `json:"tags,omitempty"`
+	LoserOf  string            `json:"loserOf,omitempty"` // of a loser under the name that keep-both shows it under: the key that it is a version of
+	Name     string            `json:"name,omitempty"`    // of a loser, where it is shown so: that name
+	Here     *int64            `json:"here,omitempty"`    // where it is told: bytes of the content that are at this segment
 }
 
 // List is a page of a listing. Prefixes are what a delimiter folded.
@@ -115,10 +119,13 @@ type Conflict struct {
 	Losers  []Object `json:"losers"`
 }
 
-// Conflicts is a page of them.
+// Conflicts is a page of them, and what is known of all of the bucket.
 type Conflicts struct {
 	Conflicts []Conflict `json:"conflicts"`
 	Next      string     `json:"next,omitempty"` // the After of the next page; empty at the end
+	Total     int64      `json:"total"`          // keys in conflict
+	Dropped   int64      `json:"dropped"`        // losers that the bucket's bounds have ended since it was made
+	LastDrop  *time.Time `json:"lastDrop,omitempty"`
 }
 
 // Resolution ends the conflict of a key in favour of one version.
@@ -159,6 +166,7 @@ type Status struct {
 	Objects    int64          `json:"objects"`
 	Bytes      int64          `json:"bytes"` // of the current versions
 	Conflicts  int64          `json:"conflicts"`
+	Dropped    int64          `json:"dropped"` // losers that the bounds of buckets have ended
 	Storage    Storage        `json:"storage"`
 	Links      []Link         `json:"links"`
 }

@@ -93,6 +93,7 @@ func newSiteCollector(d *Daemon) *siteCollector {
 	add("objects", "Objects that listings show.", level, func(s admin.Status) float64 { return float64(s.Objects) })
 	add("object_bytes", "Bytes of the objects that listings show.", level, func(s admin.Status) float64 { return float64(s.Bytes) })
 	add("conflicts", "Keys with versions of which none was written in knowledge of the other.", level, func(s admin.Status) float64 { return float64(s.Conflicts) })
+	add("dropped_losers", "Versions that lost a conflict and were taken away, at any segment, as the bounds of the buckets have it.", level, func(s admin.Status) float64 { return float64(s.Dropped) })
 	add("chunks", "Durable chunks held here.", level, func(s admin.Status) float64 { return float64(s.Storage.Chunks) })
 	add("chunk_bytes", "Bytes of the durable chunks held here, as they are stored.", level, func(s admin.Status) float64 { return float64(s.Storage.Bytes) })
 	add("cached_chunks", "Chunks that came from other segments, and may vanish.", level, func(s admin.Status) float64 { return float64(s.Storage.CachedChunks) })

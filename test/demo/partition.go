@@ -145,10 +145,11 @@ func (d *demo) compareRoots(ctx context.Context, st *story.Step, took time.Durat
 
 // settleConflict looks at the key that both wrote, and at both listings.
 func (d *demo) settleConflict(ctx context.Context, st *story.Step, both [2]tree.File) error {
-	var found []admin.Conflict
-	if err := d.tokyo.CLI(ctx, &found, "conflicts", bucket); err != nil {
+	var listed struct{ Conflicts []admin.Conflict }
+	if err := d.tokyo.CLI(ctx, &listed, "conflicts", bucket); err != nil {
 		return err
 	}
+	found := listed.Conflicts
 	if !st.Check(len(found) == 1 && found[0].Key == bothWrite && len(found[0].Losers) == 1,
 		"edgefs conflicts shows one: %s, with the version that reads answer and the one that is kept", bothWrite) {
 		return nil

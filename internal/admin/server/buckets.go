@@ -152,7 +152,7 @@ func bucketOf(b segment.BucketInfo) admin.Bucket {
 func stats(b *segment.Bucket) *admin.BucketStats {
 	st := b.Stats()
 	out := &admin.BucketStats{
-		Objects: st.Objects, Bytes: st.Bytes, Versions: st.Versions, Conflicts: st.Conflicts,
+		Objects: st.Objects, Bytes: st.Bytes, Versions: st.Versions, Conflicts: st.Conflicts, Dropped: b.Dropped().Count,
 		Root: st.Root.String(), Pending: st.Pending, Seen: map[string]uint64{},
 	}
 	for origin, n := range st.Seen {

@@ -85,30 +85,3 @@ func (s *Server) listVersions(w http.ResponseWriter, r *http.Request, b *segment
 	}
 	return ok(w, l)
 }
-
-func (s *Server) conflicts(w http.ResponseWriter, r *http.Request) error {
-	b, err := s.named(r)
-	if err != nil {
-		return err
-	}
-	n, err := limit(r)
-	if err != nil {
-		return err
-	}
-	found, err := b.Conflicts(r.Context(), param(r, "after"), n)
-	if err != nil {
-		return err
-	}
-	page := admin.Conflicts{Conflicts: []admin.Conflict{}}
-	for _, c := range found {
-		losers := []admin.Object{}
-		for _, l := range c.Losers {
-			losers = append(losers, s.oneOf(l))
-		}
-		page.Conflicts = append(page.Conflicts, admin.Conflict{Key: c.Key, Current: s.oneOf(c.Current), Losers: losers})
-	}
-	if len(found) == n {
-		page.Next = found[n-1].Key
-	}
-	return ok(w, page)
-}

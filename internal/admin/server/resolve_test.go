@@ -54,7 +54,7 @@ func (w *twoSegments) conflict(key string) admin.Conflict {
 	must(w.client.Put(w.t.Context(), "photos", admin.PutRequest{Key: key}, strings.NewReader("here")))(w.t)
 	must(b.Put(w.t.Context(), key, segment.Attrs{}, segment.Cond{}, strings.NewReader("there")))(w.t)
 	w.exchange()
-	page := must(w.client.Conflicts(w.t.Context(), "photos", ""))(w.t)
+	page := must(w.client.Conflicts(w.t.Context(), "photos", "", ""))(w.t)
 	i := slices.IndexFunc(page.Conflicts, func(c admin.Conflict) bool { return c.Key == key })
 	if i < 0 || len(page.Conflicts[i].Losers) != 1 {
 		w.t.Fatalf("conflicts: %+v", page)
@@ -87,7 +87,7 @@ func TestConflictsAreResolved(t *testing.T) {
 	w.conflict("k3")
 	must(c.Put(ctx, "photos", admin.PutRequest{Key: "k3", Resolve: true}, strings.NewReader("both")))(t)
 	w.exchange()
-	if p := must(c.Conflicts(ctx, "photos", ""))(t); len(p.Conflicts) != 0 {
+	if p := must(c.Conflicts(ctx, "photos", "", ""))(t); len(p.Conflicts) != 0 {
 		t.Errorf("left: %+v", p)
 	}
 	b := must(w.there.Bucket("photos"))(t)

@@ -27,6 +27,7 @@ func (s *Server) Status() (admin.Status, error) {
 		st.Objects += n.Objects
 		st.Bytes += n.Bytes
 		st.Conflicts += n.Conflicts
+		st.Dropped += b.Dropped().Count
 	}
 	return st, nil
 }

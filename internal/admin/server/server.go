@@ -63,6 +63,7 @@ func New(c Config) *Server {
 		"GET /buckets/{bucket}/objects":    s.list,
 		"GET /buckets/{bucket}/conflicts":  s.conflicts,
 		"POST /buckets/{bucket}/conflicts": s.resolve,
+		"GET /buckets/{bucket}/conflict":   s.conflict,
 		"GET /buckets/{bucket}/stat":       s.stat,
 		"GET /buckets/{bucket}/snapshots":  s.snapshots,
 		"POST /buckets/{bucket}/snapshots": s.createSnapshot,

@@ -268,7 +268,7 @@ func TestSegmentDocuments(t *testing.T) {
 	if k := must(c.Credentials(ctx))(t); k.SecretKey != "secret" {
 		t.Errorf("credentials %+v", k)
 	}
-	if p := must(c.Conflicts(ctx, "photos", ""))(t); len(p.Conflicts) != 0 || p.Next != "" {
+	if p := must(c.Conflicts(ctx, "photos", "", ""))(t); len(p.Conflicts) != 0 || p.Next != "" {
 		t.Errorf("conflicts %+v", p)
 	}
 	i := must(c.Invite(ctx, admin.InvitationRequest{Valid: "10m", Addresses: []string{"h:1"}}))(t)
