@@ -216,14 +216,18 @@ func (f Files) edit(ctx context.Context, path string, id FileID, change func(*fi
 	return f.info(at)
 }
 
-// rewrite puts what was found with other attributes; a directory of which there is only what is in it is made then.
+// rewrite puts what was found with other attributes, under all its names; a directory of which there is only what is in it is made then.
 func (f Files) rewrite(w *fileWrite, at *found, id FileID, change func(*fileAttrs) error) error {
 	key := at.key
 	if at.isDir && at.path != "" {
 		key = at.dir
 	}
-	a, m := f.b.bareDirectory(at.dir), Version{}
-	if v := w.content(key); v != nil {
+	a, m := f.b.bareDirectory(at.dir), Version{Attrs: Attrs{ETag: emptyETag}}
+	v := w.content(key)
+	if !at.isDir {
+		v = at.links.newest
+	}
+	if v != nil {
 		var err error
 		if a, err = f.b.fileAttrsOf(v); err != nil {
 			return err
@@ -238,10 +242,15 @@ func (f Files) rewrite(w *fileWrite, at *found, id FileID, change func(*fileAttr
 		return err
 	}
 	m.Attrs.File = a.appendTo(nil)
-	if m.Attrs.ETag == "" {
-		m.Attrs.ETag = emptyETag
+	if at.isDir {
+		at.version = w.put(key, m)
+		return nil
+	}
+	if err := at.links.putAll(w, m, key); err != nil {
+		return err
 	}
 	at.version = w.put(key, m)
+	at.links.newest = at.version
 	return nil
 }
 

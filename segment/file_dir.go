@@ -27,6 +27,10 @@ func (f Files) ReadDir(ctx context.Context, path, after string, limit int) (entr
 	if err != nil {
 		return nil, false, err
 	}
+	links, err := s.hasLinks(ctx)
+	if err != nil {
+		return nil, false, err
+	}
 	r := dirReader{s: s, dir: dir.place, walk: s.heads()}
 	if err := r.start(ctx, after); err != nil {
 		return nil, false, err
@@ -41,12 +45,26 @@ func (f Files) ReadDir(ctx context.Context, path, after string, limit int) (entr
 		case len(entries) == limit:
 			return entries, true, nil
 		}
-		i, err := f.info(found{place{path: e.name, dir: e.key}, e.version, e.isDir})
+		at := found{place: place{path: e.name, dir: e.key}, version: e.version, isDir: e.isDir}
+		if links && !e.isDir {
+			if err := f.findLinks(ctx, s, &at); err != nil {
+				return nil, false, err
+			}
+		}
+		i, err := f.info(at)
 		if err != nil {
 			return nil, false, err
 		}
 		entries = append(entries, DirEntry{i, e.cursor})
 	}
+}
+
+// hasLinks says whether any file has more than one name, or had.
+func (s snapshot) hasLinks(ctx context.Context) (bool, error) {
+	for v, err := range s.eachCurrent(ctx, linkPrefix) {
+		return err == nil && strings.HasPrefix(v.Key, linkPrefix), err
+	}
+	return false, nil
 }
 
 // dirReader goes through a directory in a state of the bucket.

@@ -16,7 +16,7 @@ type FileInfo struct {
 	UID  uint32
 	GID  uint32
 	Size int64 // bytes; of a symbolic link those of its target
-	// Links is how many names the file has; 1 for a directory, which says nothing of what is in it.
+	// Links is how many names the file has in the bucket; 1 for a directory, which says nothing of what is in it.
 	Links int
 	ID    FileID
 	// Mtime is when the content was last written, unless somebody has set it. Atime is the same until somebody sets it: reading is no write.
@@ -26,7 +26,7 @@ type FileInfo struct {
 	Change uint64
 
 	Key     string    // that S3 knows it by; empty for a directory of which there is only what is in it
-	Version VersionID // of that key; zero with it
+	Version VersionID // of that key, or of the name of the file that was written last; zero without
 	ETag    string
 }
 
@@ -49,6 +49,7 @@ type found struct {
 	place
 	version *Version
 	isDir   bool
+	links   linked // of a file: its names, this one among them
 }
 
 // find looks a place up in a state of the bucket.
@@ -82,7 +83,19 @@ func (f Files) find(ctx context.Context, s snapshot, p place) (found, error) {
 	if err == nil && (at.version == nil || p.beside && below == nil || isDirectoryKey(p.key) && at.version.Size() == 0) {
 		err = f.lost(ctx, s, p)
 	}
-	return at, err
+	if err != nil {
+		return at, err
+	}
+	return at, f.findLinks(ctx, s, &at)
+}
+
+// findLinks finds all names of a file that was found by one.
+func (f Files) findLinks(ctx context.Context, s snapshot, at *found) error {
+	a, err := f.b.fileAttrsOf(at.version)
+	if err == nil {
+		at.links, err = f.linked(ctx, s, a.id, at.version.Key)
+	}
+	return err
 }
 
 // lost says why there is nothing: the file, or a directory on the way to it, is not there, or is none.
@@ -149,14 +162,19 @@ func (s snapshot) hasLonger(ctx context.Context, p place) (bool, error) {
 // info is what is told of what was found.
 func (f Files) info(at found) (FileInfo, error) {
 	a, i := f.b.bareDirectory(at.dir), FileInfo{Name: at.name(), Links: 1, Change: f.b.lastPosition()}
-	if v := at.version; v != nil {
+	v := at.version
+	if at.links.newest != nil {
+		v = at.links.newest
+	}
+	if v != nil {
 		var err error
 		if a, err = f.b.fileAttrsOf(v); err != nil {
 			return i, err
 		}
-		i.Key, i.Version, i.ETag, i.Ctime = v.Key, v.VersionID, v.Attrs.ETag, v.Modified()
+		i.Key, i.Version, i.ETag, i.Ctime = at.version.Key, v.VersionID, v.Attrs.ETag, v.Modified()
 		if !at.isDir {
-			i.Size, i.Change = v.Size(), uint64(v.HLC)
+			i.Size, i.Links, i.Change = v.Size(), max(len(at.links.names), 1), uint64(max(v.HLC, at.links.change))
+			i.Ctime = HLC(i.Change).Time()
 		}
 	}
 	i.Type, i.Mode, i.UID, i.GID, i.ID, i.Mtime, i.Atime = a.kind, a.mode, a.uid, a.gid, a.id, fromNanos(a.mtime), fromNanos(a.mtime)

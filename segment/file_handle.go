@@ -126,7 +126,7 @@ func (f Files) Open(ctx context.Context, path string) (*FileHandle, error) {
 		return nil, err
 	}
 	h := &FileHandle{f: f, id: a.id, key: at.key}
-	h.begin(*at.version)
+	h.begin(*at.links.newest)
 	f.b.open.add(h)
 	return h, nil
 }
@@ -231,35 +231,28 @@ func (h *FileHandle) Refresh(ctx context.Context) error {
 	if h.err != nil || h.draft.Changed() {
 		return h.err
 	}
-	key, _ := h.where()
-	s, err := h.f.opened()
+	l, err := h.names(ctx)
 	if err != nil {
 		return err
 	}
-	v, err := s.content(ctx, key)
-	if err != nil {
-		return err
-	}
-	if _, err := h.is(v); err != nil {
-		return err
-	}
-	if v.VersionID != h.version {
-		h.begin(*v)
+	if l.newest.VersionID != h.version {
+		h.begin(*l.newest)
 	}
 	return nil
 }
 
-// is gives the attributes of a version of the handle's file, or fails with ErrStaleFile where it is of another, or nil.
-func (h *FileHandle) is(v *Version) (a fileAttrs, err error) {
-	if v != nil {
-		if a, err = h.f.b.fileAttrsOf(v); err != nil {
-			return a, err
-		}
+// names are the file's: ErrStaleFile where it has none.
+func (h *FileHandle) names(ctx context.Context) (linked, error) {
+	s, err := h.f.opened()
+	if err != nil {
+		return linked{}, err
 	}
-	if a.id != h.id {
-		return a, fmt.Errorf("file %v: %w", h.id, ErrStaleFile)
+	key, _ := h.where()
+	l, err := h.f.linked(ctx, s, h.id, key)
+	if err == nil && l.newest == nil {
+		err = fmt.Errorf("file %v: %w", h.id, ErrStaleFile)
 	}
-	return a, nil
+	return l, err
 }
 
 // errMoved says that the handle's file got another name meanwhile.
@@ -281,23 +274,24 @@ func (h *FileHandle) flush(ctx context.Context, seen *VersionID, change func(*fi
 	h.f.b.open.moving.RLock()
 	defer h.f.b.open.moving.RUnlock()
 	for {
-		v, err := h.commit(ctx, seen, change)
+		at, err := h.commit(ctx, seen, change)
 		if errors.Is(err, errMoved) {
 			continue
 		}
 		if err != nil {
 			return FileInfo{}, fmt.Errorf("flush file %v: %w", h.id, err)
 		}
-		h.begin(*v)
-		return h.f.info(found{place{path: PathOfKey(v.Key, false), key: v.Key}, v, false})
+		h.begin(*at.version)
+		at.place = place{path: PathOfKey(at.version.Key, false), key: at.version.Key}
+		return h.f.info(at)
 	}
 }
 
-// commit writes the draft's content as a version. The caller holds mu.
-func (h *FileHandle) commit(ctx context.Context, seen *VersionID, change func(*fileAttrs)) (v *Version, err error) {
+// commit writes the draft's content as a version of each of the file's names. The caller holds mu.
+func (h *FileHandle) commit(ctx context.Context, seen *VersionID, change func(*fileAttrs)) (at found, err error) {
 	m, pending, err := h.draft.Finish(ctx)
 	if err != nil {
-		return nil, err
+		return at, err
 	}
 	key, _ := h.where()
 	err = h.f.b.writeFiles(ctx, []string{key}, func(w *fileWrite) error {
@@ -305,13 +299,17 @@ func (h *FileHandle) commit(ctx context.Context, seen *VersionID, change func(*f
 		if now != key {
 			return errMoved
 		}
-		v = w.content(key)
-		a, err := h.is(v)
+		l, err := h.names(ctx)
 		if err != nil {
 			return err
 		}
-		if seen != nil && v.VersionID != *seen {
-			return fmt.Errorf("version %v: %w", v.VersionID, ErrPrecondition)
+		at.links, at.version = l, l.newest
+		if seen != nil && at.version.VersionID != *seen {
+			return fmt.Errorf("version %v: %w", at.version.VersionID, ErrPrecondition)
+		}
+		a, err := h.f.b.fileAttrsOf(at.version)
+		if err != nil {
+			return err
 		}
 		old := a
 		if h.draft.Changed() && !wrote.IsZero() {
@@ -322,13 +320,18 @@ func (h *FileHandle) commit(ctx context.Context, seen *VersionID, change func(*f
 			return errStop
 		}
 		a.verifier = 0
-		next := Version{Content: m, Attrs: Attrs{Meta: v.Attrs.Meta, Tags: v.Attrs.Tags, File: a.appendTo(nil)}}
+		next := Version{Content: m, Attrs: Attrs{Meta: at.version.Attrs.Meta, Tags: at.version.Attrs.Tags, File: a.appendTo(nil)}}
 		next.Attrs.ETag = h.f.b.rootETag(m)
-		v = w.put(key, next)
+		own := at.version.Key
+		if err := at.links.putAll(w, next, own); err != nil {
+			return err
+		}
+		at.version = w.put(own, next)
+		at.links.newest = at.version
 		w.plan.payload = pending
 		return nil
 	})
-	return v, err
+	return at, err
 }
 
 // same says whether both are written alike.

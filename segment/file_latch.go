@@ -87,9 +87,9 @@ type fileWrite struct {
 	done  func() // called when it was applied, with the latches held; may be nil
 }
 
-// writeFiles looks at keys and lets decide say what becomes of them, as one record: durable, and to every reader at once, when it returns. With
+// writeKeys looks at keys and lets decide say what becomes of them, as one record: durable, and to every reader at once, when it returns. With
 // errStop, or no effects, nothing is written.
-func (b *Bucket) writeFiles(ctx context.Context, keys []string, decide func(*fileWrite) error) error {
+func (b *Bucket) writeKeys(ctx context.Context, keys []string, decide func(*fileWrite) error) error {
 	leave, err := b.begin(ctx)
 	if err != nil {
 		return err

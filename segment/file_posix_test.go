@@ -148,7 +148,7 @@ func (p *posix) is(path string, mode os.FileMode) bool {
 // act does one random thing to both.
 func (p *posix) act() (step string, host, ours error) {
 	f, path, mode := p.files(), p.path(), 0o600|uint32(p.rng.IntN(0o1000))
-	switch p.rng.IntN(19) {
+	switch p.rng.IntN(21) {
 	case 0, 1, 2:
 		step = fmt.Sprintf("create %q", path)
 		_, ours = f.Create(p.ctx, path, NewFile{Mode: mode, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Exclusive: true})
@@ -181,6 +181,8 @@ func (p *posix) act() (step string, host, ours error) {
 		return p.xattr(path)
 	case 14:
 		return p.turn()
+	case 15:
+		return p.link(path)
 	default:
 		return p.content(path)
 	}
@@ -190,10 +192,16 @@ func (p *posix) act() (step string, host, ours error) {
 func (p *posix) rename(from string) (step string, host, ours error) {
 	to := p.path()
 	step = fmt.Sprintf("rename %q to %q", from, to)
-	if p.is(from, os.ModeDir) {
-		return "nothing", nil, nil
-	}
 	return step, syscall.Rename(p.host(from), p.host(to)), p.files().Rename(p.ctx, from, to)
+}
+
+func (p *posix) link(from string) (step string, host, ours error) {
+	to := p.path()
+	host = syscall.Link(p.host(from), p.host(to))
+	if _, ours = p.files().Link(p.ctx, from, to); host == syscall.EPERM && errors.Is(ours, ErrIsDirectory) {
+		host, ours = nil, nil // a directory has one name
+	}
+	return fmt.Sprintf("link %q to %q", from, to), host, ours
 }
 
 func (p *posix) chmod(path string, mode uint32) (step string, host, ours error) {
@@ -309,7 +317,7 @@ func (p *posix) change(h *FileHandle, steps string) (step string, host, ours err
 func (p *posix) put(path string) (step string, host, ours error) {
 	data := strings.Repeat("x", p.rng.IntN(5000))
 	at, err := p.files().GetAttr(p.ctx, path)
-	if err != nil {
+	if err != nil || at.Links > 1 { // of one name among others S3 makes another file
 		return "put", nil, err
 	}
 	b, v := p.files().b, Version{}

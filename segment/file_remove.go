@@ -29,8 +29,14 @@ func (f Files) Remove(ctx context.Context, path string) error {
 			return ErrIsDirectory
 		}
 		if p.key == p.up() { // the content of the directory's own key
+			if err := at.links.drop(w, p.key); err != nil {
+				return err
+			}
 			w.put(p.key, Version{Attrs: Attrs{ETag: emptyETag, File: at.version.Attrs.File}})
 			return nil
+		}
+		if err := at.links.drop(w, p.key); err != nil {
+			return err
 		}
 		w.remove(p.key)
 		return f.keepDirectory(ctx, s, w, p.up(), p.key)

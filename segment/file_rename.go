@@ -51,6 +51,8 @@ func (f Files) rename(ctx context.Context, from, to string) error {
 
 func (f Files) renameFile(ctx context.Context, src, dst place) error {
 	defer f.lockMoving(ctx, src.up(), dst.up())()
+	f.b.open.moving.RLock()
+	defer f.b.open.moving.RUnlock()
 	return f.b.writeFiles(ctx, []string{src.key, src.dir, src.up(), dst.key, dst.dir}, func(w *fileWrite) error {
 		s, err := f.opened()
 		if err != nil {
@@ -66,8 +68,12 @@ func (f Files) renameFile(ctx context.Context, src, dst place) error {
 			return err
 		case at.isDir || was != nil && was.isDir:
 			return ErrIsDirectory
-		case src.key == dst.key:
+		case src.key == dst.key, was != nil && was.links.id == at.links.id:
 			return errStop
+		case was != nil:
+			if err := was.links.drop(w, dst.key); err != nil {
+				return err
+			}
 		}
 		if err := f.move(w, &at, dst.key); err != nil {
 			return err
@@ -76,17 +82,25 @@ func (f Files) renameFile(ctx context.Context, src, dst place) error {
 	})
 }
 
-// move puts a file under another key, with its id, and takes away the old one.
+// move puts a file under another key, with its id, and takes away the old one; the mark goes with it, where it has one.
 func (f Files) move(w *fileWrite, at *found, key string) error {
-	a, err := f.b.fileAttrsOf(at.version)
+	l, mark := at.links, linkMark(at.links.id, key)
+	if err := w.need(append(l.keys(), mark)...); err != nil {
+		return err
+	}
+	m, err := f.identified(l.newest)
 	if err != nil {
 		return err
 	}
-	m := *at.version
-	m.Attrs.File = a.appendTo(nil)
 	w.put(key, m)
+	if len(l.marked) > 0 {
+		w.put(mark, Version{})
+	}
+	if err := l.drop(w, at.key); err != nil {
+		return err
+	}
 	w.remove(at.key)
-	w.done = func() { f.b.open.moved(a.id, at.key, key) }
+	w.done = func() { f.b.open.moved(l.id, at.key, key) }
 	return nil
 }
 
@@ -114,11 +128,14 @@ func (f Files) renameDirectory(ctx context.Context, src, dst place) error {
 	}
 	f.b.open.moving.Lock()
 	defer f.b.open.moving.Unlock()
-	_, err := f.b.RenamePrefix(ctx, src.dir, dst.dir, RenameOptions{Replace: true})
-	if err == nil {
-		f.b.open.movedBelow(src.dir, dst.dir)
+	if err := f.marksBelow(ctx, src.dir, dst.dir, false); err != nil {
+		return err
 	}
-	return err
+	if _, err := f.b.RenamePrefix(ctx, src.dir, dst.dir, RenameOptions{Replace: true}); err != nil {
+		return err
+	}
+	f.b.open.movedBelow(src.dir, dst.dir)
+	return f.marksBelow(ctx, src.dir, src.dir, true)
 }
 
 // prepareMove checks that a directory can move, and makes it a key where it is none, so that it keeps its id and attributes; and so the one
