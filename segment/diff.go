@@ -89,7 +89,7 @@ func (d Difference) same() bool {
 	if d.From == nil || d.To == nil {
 		return d.From == d.To
 	}
-	return d.From.Content.Equal(d.To.Content) && bytes.Equal(d.From.Attrs.appendTo(nil), d.To.Attrs.appendTo(nil))
+	return d.From.Content.Equal(d.To.Content) && d.From.sameAttributes(d.To)
 }
 
 // Restored is what a restore did.
@@ -138,6 +138,25 @@ func (b *Bucket) restore(ctx context.Context, from *Bucket, d Difference) error 
 		_, err := b.Delete(ctx, d.Key, cond)
 		return err
 	}
-	_, err := b.Copy(ctx, from.object(*d.To), d.Key, d.To.Attrs, cond)
+	if d.From != nil && d.From.VersionID == d.To.VersionID {
+		return b.restoreAttributes(ctx, d, cond)
+	}
+	a := d.To.Attrs
+	a.Tags = d.To.Tags()
+	_, err := b.Copy(ctx, from.object(*d.To), d.Key, a, cond)
 	return err
+}
+
+// restoreAttributes gives a version that stayed what was changed of it since.
+func (b *Bucket) restoreAttributes(ctx context.Context, d Difference, cond Cond) error {
+	for _, name := range attributes {
+		was := d.To.Attribute(name)
+		if bytes.Equal(was, d.From.Attribute(name)) {
+			continue
+		}
+		if _, err := b.SetAttribute(ctx, d.Key, VersionRef{ID: d.To.VersionID}, name, was, cond); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -26,6 +26,10 @@ var (
 	ErrUnmerged        = errors.New("branch is not merged")
 	ErrTargetExists    = errors.New("the target exists")
 	ErrTooManyKeys     = errors.New("too many keys for one write")
+	// ErrLocked says that a version is kept: by a retention that is not over, or a legal hold.
+	ErrLocked = errors.New("locked")
+	// ErrNoLocks says that a bucket's settings allow no locks.
+	ErrNoLocks         = errors.New("locks are not enabled")
 	ErrNotEmptySegment = errors.New("segment holds buckets")
 	// ErrUnavailable says that the segment cannot answer now; nothing is known of the outcome of a write.
 	ErrUnavailable = errors.New("unavailable")

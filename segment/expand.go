@@ -46,10 +46,11 @@ func (h head) move(key, to string, target head, mode Versioning) []effect {
 	return append(out, left)
 }
 
-// movedTo is what v is at another key, before it has an id: all that its writer said of it, and nothing of what became of it since.
+// movedTo is what v is at another key, before it has an id: all that its writer said of it and its attributes as they are, but no lock.
 func (v *Version) movedTo(key string, mode Versioning) *Version {
 	w := *v
-	w.VersionID, w.Holds, w.Key = VersionID{}, nil, key
+	v.carry(&w)
+	w.VersionID, w.Holds, w.locks, w.Key = VersionID{}, nil, nil, key
 	w.Null, w.Superseded, w.Shadowed = mode != Versioned, false, false
 	return &w
 }
@@ -214,15 +215,25 @@ func (x *expander) knew(h head) bool {
 		return false
 	}
 	unknown := func(v *Version) bool {
-		return !x.sees(v.Dot) || slices.ContainsFunc(v.Holds, func(d Dot) bool { return !x.sees(d) })
+		return !x.sees(v.Dot) || slices.ContainsFunc(v.Holds, func(d Dot) bool { return !x.sees(d) }) ||
+			slices.ContainsFunc(v.registers, x.given)
 	}
 	return !slices.ContainsFunc(h.versions, unknown)
 }
 
-// knownOf is a version with the holds that the writer knew of; nil when it knew of none.
+// given says whether an attribute was changed by somebody whom the writer did not know of.
+func (x *expander) given(g register) bool { return !g.by.IsZero() && !x.sees(g.by.Dot) }
+
+// knownOf is a version with the holds, locks and attributes that the writer knew of; nil when it knew of none. What an attribute was before it was
+// changed is not here: then the effects are others.
 func (x *expander) knownOf(v *Version) *Version {
 	w := *v
-	w.Holds = slices.DeleteFunc(slices.Clone(v.Holds), func(d Dot) bool { return !x.sees(d) })
+	for _, d := range v.Holds {
+		if !x.sees(d) {
+			w.release(d)
+		}
+	}
+	w.registers = slices.DeleteFunc(slices.Clone(w.registers), x.given)
 	if !x.sees(v.Dot) {
 		return nil
 	}

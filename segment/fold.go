@@ -355,8 +355,8 @@ func (b *Bucket) mergeEdits(ctx context.Context, a *base, seen Vector, epoch Epo
 			if err == nil && c.B != nil {
 				other, err = a.decodeVersion(key, id, bytes.Clone(c.B))
 			}
-			if err == nil && c.A == nil {
-				err = checkFederated(key, other)
+			if err == nil && other != nil {
+				err = b.checkIncoming(key, other, seen, newest)
 			}
 			if err != nil {
 				yield(tree.Edit{}, err)
@@ -369,13 +369,36 @@ func (b *Bucket) mergeEdits(ctx context.Context, a *base, seen Vector, epoch Epo
 	}
 }
 
+// checkIncoming refuses a peer's version that no segment writes, or that says more than the peer has seen.
+func (b *Bucket) checkIncoming(key string, other *Version, seen Vector, newest *HLC) error {
+	if err := checkFederated(key, other); err != nil {
+		return err
+	}
+	for _, d := range append(other.Holds[:len(other.Holds):len(other.Holds)], other.Dot) {
+		if !seen.Has(d) {
+			return fmt.Errorf("version of %q is by %v, which its peer has not seen: %w", key, d, ErrRefused)
+		}
+	}
+	for _, g := range other.registers {
+		*newest = max(*newest, g.by.HLC)
+		switch {
+		case g.by.HLC > b.s.clock.bound():
+			return fmt.Errorf("attribute of %q at %v: %w", key, g.by.Time(), ErrClockAhead)
+		case !g.by.IsZero() && (!seen.Has(g.by.Dot) || g.by.Compare(other.VersionID) <= 0):
+			return fmt.Errorf("an attribute of %q is from %v, which its peer has not seen: %w", key, g.by.Dot, ErrRefused)
+		}
+	}
+	return nil
+}
+
 // mergeVersion keeps a hold that both have, or that one has and the other has not seen; a version that is superseded to one is to both.
 // mine or other may be nil: not held.
 func mergeVersion(mine, other *Version, mySeen, otherSeen Vector) *Version {
 	var mineHolds, otherHolds []Dot
 	var out Version
+	var locks []heldLock
 	if other != nil {
-		out, otherHolds = *other, other.Holds
+		out, otherHolds, locks = *other, other.Holds, other.locks
 	}
 	superseded := out.Superseded
 	if mine != nil {
@@ -393,6 +416,8 @@ func mergeVersion(mine, other *Version, mySeen, otherSeen Vector) *Version {
 			out.Holds = withDot(out.Holds, d)
 		}
 	}
+	out.locks = locksOn(out.Holds, out.locks, locks)
+	out.registers = gathered(out.Holds, slices.Concat(mine.spread(), other.spread()))
 	return settled(&out)
 }
 

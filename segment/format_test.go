@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,6 +77,34 @@ func sampleMove(t testing.TB) *record {
 	return r
 }
 
+// sampleAmended is a version of two locks, whose attributes were changed.
+func sampleAmended(t testing.TB) *Version {
+	v := sampleVersion(t)
+	v.VersionID = sampleOlder
+	one, two := Dot{sampleOrigin, 299}, Dot{sampleOrigin, 300}
+	v.Holds = []Dot{one, two, sampleOlder.Dot}
+	slices.SortFunc(v.Holds, Dot.Compare)
+	v.locks = locksOn(v.Holds, []heldLock{{one, lock{governance: 1795000000000}}, {two, lock{compliance: 1795000000001, legal: true}}})
+	v.registers = []register{
+		{name: "acl", value: "private"},
+		{name: "tags", value: tagsValue(map[string]string{"a": "1"}), by: VersionID{Stamp{HLC: sampleOlder.HLC + 1}, Dot{Origin{9, 1}, 2}}, on: []Dot{one}},
+		{name: "tags", value: tagsValue(map[string]string{"a": "2"}), by: VersionID{Stamp{HLC: sampleOlder.HLC + 2}, Dot{sampleOrigin, 5}}, on: v.Holds[1:]},
+	}
+	return v
+}
+
+// sampleAmending is a record of a lock and of a change of attributes.
+func sampleAmending(t testing.TB) *record {
+	v := sampleAmended(t)
+	return &record{
+		VersionID: sampleID, deps: Vector{Origin{9, 1}: 12},
+		effects: []effect{
+			{key: "a/b", hold: v.bare(), lock: lock{1, 2, true}, gone: []goneHold{{v.VersionID, Dot{sampleOrigin, 299}}}},
+			{key: "c", set: []setAttribute{{sampleOlder, "tags", tagsValue(map[string]string{"a": "1"})}, {sampleOlder, "acl", ""}}},
+		},
+	}
+}
+
 func sampleEntry(t testing.TB) *entry {
 	f := foldItem{bucket: BucketID{1, 2}, prev: 4, covers: 9, root: []byte("root"), stats: counters{1, 2, 3, 4}}
 	return &entry{
@@ -121,7 +150,27 @@ func formats(t testing.TB) map[string]struct {
 		return r.appendTo(nil), nil
 	}
 	losses := []loss{{sampleID, 0x77}, {sampleOlder, 0x78}}
+	av, ar := sampleAmended(t), sampleAmending(t)
+	locked := Settings{Versioning: Versioned, Locks: LockSettings{Enabled: true, Mode: Compliance, Days: 30}}
 	return map[string]format{
+		"version-amended": {av.appendTo(nil, false), func(b []byte) ([]byte, error) {
+			v, err := parseVersion(b)
+			if err != nil {
+				return nil, err
+			}
+			return v.appendTo(nil, false), nil
+		}},
+		"record-amending": {ar.appendTo(nil), func(b []byte) ([]byte, error) {
+			r, err := parseRecord(b)
+			if err != nil {
+				return nil, err
+			}
+			return r.appendTo(nil), nil
+		}},
+		"settings-locks": {locked.appendTo(nil), func(b []byte) ([]byte, error) {
+			s, err := parseSettings(b)
+			return s.appendTo(nil), err
+		}},
 		"losses": {appendLosses(nil, losses), func(b []byte) ([]byte, error) {
 			all, err := parseLosses(b)
 			return appendLosses(nil, all), err

@@ -157,12 +157,17 @@ func (e *effect) changes(r *record, find func(VersionID) (*Version, error)) ([]c
 		return nil
 	}
 	for _, g := range e.gone {
-		if err := touch(g.version, func(v *Version) { v.Holds = withoutDot(v.Holds, g.hold) }); err != nil {
+		if err := touch(g.version, func(v *Version) { v.release(g.hold) }); err != nil {
 			return nil, err
 		}
 	}
 	for _, id := range e.over {
 		if err := touch(id, func(v *Version) { v.Superseded = true }); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range e.set {
+		if err := touch(s.version, func(v *Version) { v.set(r, s.name, s.value) }); err != nil {
 			return nil, err
 		}
 	}
@@ -188,10 +193,11 @@ func (e *effect) keep(r *record, out *[]change, touch func(VersionID, func(*Vers
 		return err
 	}
 	if was != nil {
-		return touch(was.VersionID, func(v *Version) { v.Holds = withDot(v.Holds, r.Dot) })
+		return touch(was.VersionID, func(v *Version) { v.hold(r.Dot, e.lock, e.hold.registers) })
 	}
 	now := *e.hold
 	now.Holds = []Dot{r.Dot}
+	now.locks = locksOn(now.Holds, []heldLock{{r.Dot, e.lock}})
 	*out = append(*out, change{nil, &now})
 	return nil
 }

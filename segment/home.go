@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -99,14 +100,14 @@ func (b *Bucket) Configure(ctx context.Context, change func(*Settings) error) er
 		if !b.isHome(*set) {
 			return b.notHome(*set)
 		}
-		home := set.Home
+		home, before := set.Home, *set
 		if err := change(set); err != nil {
 			return err
 		}
 		if set.Home = home; set.Policy == Home {
 			set.Home = b.s.Origin()
 		}
-		return set.validate()
+		return errors.Join(set.validate(), set.follow(before))
 	})
 }
 

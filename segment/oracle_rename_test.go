@@ -25,6 +25,7 @@ func (o *oracle) effects(id BucketID, r *record) []effect {
 func (o *oracle) rename(r *record, known map[string][]*Version) (out []effect) {
 	m, next := r.rename, r.VersionID
 	hold := func(e effect, v Version, key string) effect {
+		v.Attrs.Tags, v.registers, v.locks = v.Tags(), v.ownRegisters(), nil
 		v.VersionID, v.Holds, v.Key, v.Null, v.Superseded = next, []Dot{next.Dot}, key, m.mode != Versioned, false
 		next.Dot.N++
 		e.hold = &v

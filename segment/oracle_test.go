@@ -94,6 +94,7 @@ func (v *Version) named() keyVersion { return keyVersion{v.Key, v.VersionID} }
 func (o *oracle) meaning(id BucketID, c Vector) map[string][]*Version {
 	versions, holds := map[keyVersion]*Version{}, map[keyVersion][]Dot{}
 	gone, over := map[keyVersion][]Dot{}, map[keyVersion]bool{}
+	locks, given := map[heldAt]lock{}, map[keyVersion][]givenAttribute{}
 	for _, r := range o.all(id) {
 		if !c.Has(r.last()) {
 			continue
@@ -113,6 +114,16 @@ func (o *oracle) meaning(id BucketID, c Vector) map[string][]*Version {
 				}
 				at := keyVersion{e.key, e.hold.VersionID}
 				versions[at], holds[at] = e.hold, append(holds[at], by)
+				if !r.own(&e) {
+					locks[heldAt{at, r.Dot}] = e.lock
+				}
+				for _, g := range e.hold.registers {
+					given[at] = append(given[at], givenAttribute{g.name, g.value, g.by, func(d Dot) bool { return d == by }})
+				}
+			}
+			for _, s := range e.set {
+				at := keyVersion{e.key, s.version}
+				given[at] = append(given[at], givenAttribute{s.name, s.value, r.VersionID, r.sees})
 			}
 		}
 	}
@@ -122,6 +133,17 @@ func (o *oracle) meaning(id BucketID, c Vector) map[string][]*Version {
 		w.Holds = slices.DeleteFunc(slices.Clone(holds[at]), func(d Dot) bool { return slices.Contains(gone[at], d) })
 		slices.SortFunc(w.Holds, Dot.Compare)
 		w.Superseded = over[at]
+		w.locks, w.registers = nil, nil
+		for _, d := range w.Holds {
+			if l := locks[heldAt{at, d}]; l != (lock{}) {
+				w.locks = append(w.locks, heldLock{d, l})
+			}
+			for _, name := range []string{"acl", "tags"} {
+				if g := newestFor(d, name, given[at]); g != nil {
+					w.registers = append(w.registers, register{name, g.value, g.by, []Dot{d}})
+				}
+			}
+		}
 		if settled(&w) != nil {
 			out[w.Key] = append(out[w.Key], &w)
 		}
@@ -130,6 +152,29 @@ func (o *oracle) meaning(id BucketID, c Vector) map[string][]*Version {
 		slices.SortFunc(vs, func(a, b *Version) int { return b.Compare(a.VersionID) })
 	}
 	return out
+}
+
+// heldAt is a hold of a version of a key.
+type heldAt struct {
+	keyVersion
+	hold Dot
+}
+
+// givenAttribute is what a record said of an attribute: to the holds of the version that its writer had seen, or, where the record is a lock
+// that carries what its writer had seen, to that.
+type givenAttribute struct {
+	name, value string
+	by          VersionID
+	to          func(Dot) bool
+}
+
+func newestFor(hold Dot, name string, given []givenAttribute) (newest *givenAttribute) {
+	for i, g := range given {
+		if g.name == name && g.to(hold) && (newest == nil || g.by.Compare(newest.by) > 0) {
+			newest = &given[i]
+		}
+	}
+	return newest
 }
 
 // check compares a bucket at a site with what it must be.
@@ -278,11 +323,11 @@ func (o *oracle) checkFates(id BucketID, c Vector) error {
 					continue
 				}
 				for _, e := range o.effects(id, r) {
-					if e.key != v.Key {
+					if e.key != v.Key || e.amends(r) {
 						continue
 					}
 					explicit := e.hold == nil
-					if slices.ContainsFunc(e.gone, func(g goneHold) bool { return g.version == v.VersionID }) && r.sees(v.Dot) && (v.Null || explicit) {
+					if slices.Contains(e.gone, goneHold{v.VersionID, v.Dot}) && r.sees(v.Dot) && (v.Null || explicit) {
 						removed = true
 					}
 					concurrent = concurrent || !r.sees(v.Dot) && !put.sees(d)
@@ -306,6 +351,39 @@ func (o *oracle) checkFates(id BucketID, c Vector) error {
 func (r *record) movedAnother(effects []effect, i int) bool {
 	same := func(e effect) bool { return e.key == effects[i].key && e.hold != nil && e.hold != effects[i].hold }
 	return r.rename != nil && slices.ContainsFunc(effects, same)
+}
+
+// amends says whether e changes a version's locks or attributes, and is no write of the key.
+func (e *effect) amends(r *record) bool {
+	return e.hold != nil && !r.own(e) || len(e.set) > 0 ||
+		e.hold == nil && len(e.gone) > 0 && !slices.ContainsFunc(e.gone, func(g goneHold) bool { return g.hold == g.version.Dot })
+}
+
+// checkLocks looks at each write that takes a lock away, by its writer's clock: one that is not over is only replaced, by one that keeps as long.
+// Nobody bypasses governance here.
+func (o *oracle) checkLocks(id BucketID) error {
+	said := map[heldAt]lock{}
+	for d, r := range o.written[id] {
+		for _, e := range r.effects {
+			if e.hold != nil && !r.own(&e) {
+				said[heldAt{e.hold.named(), d}] = e.lock
+			}
+		}
+	}
+	for _, r := range o.written[id] {
+		now := uint64(r.HLC >> 16) // not before what its writer's clock showed
+		for _, e := range r.effects {
+			for _, g := range e.gone {
+				l := said[heldAt{keyVersion{e.key, g.version}, g.hold}]
+				over := max(l.governance, l.compliance) <= now
+				kept := e.hold != nil && e.hold.VersionID == g.version && e.lock.compliance >= l.compliance && max(e.lock.governance, e.lock.compliance) >= l.governance
+				if !kept && !over || l.legal && !e.amends(r) {
+					return fmt.Errorf("%v takes the lock %v away, which says %+v, at %d", r.Dot, g.hold, l, now)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // resolving is how the ETag begins that a random write says it resolves with.
@@ -333,7 +411,7 @@ func (o *oracle) checkAddressed(id BucketID) error {
 					return fmt.Errorf("%v names %v, which it had not seen", r.Dot, v.Dot)
 				}
 			}
-			if e.hold == nil && len(named) == 1 { // one version removed, perhaps
+			if e.hold == nil && len(named) == 1 || e.amends(r) { // one version removed, perhaps
 				continue
 			}
 			if known == nil {
@@ -377,7 +455,15 @@ func render(m map[string][]*Version) string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		for _, v := range m[key] {
-			fmt.Fprintf(&b, "  %q %v %v null=%t marker=%t over=%t holds=%v size=%d\n", v.Key, v.Dot, v.HLC, v.Null, v.Marker, v.Superseded, v.Holds, v.Size())
+			fmt.Fprintf(&b, "  %q %v %v null=%t marker=%t over=%t holds=%v size=%d locks=%v", v.Key, v.Dot, v.HLC, v.Null, v.Marker, v.Superseded, v.Holds, v.Size(), v.locks)
+			for _, d := range v.Holds { // not as it is kept, but what is meant
+				for _, g := range v.spread() {
+					if g.hold == d {
+						fmt.Fprintf(&b, " %v:%s=%q by %v", d, g.name, g.value, g.by)
+					}
+				}
+			}
+			b.WriteString("\n")
 		}
 	}
 	return b.String()

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -21,14 +22,22 @@ type record struct {
 type effect struct {
 	key  string
 	hold *Version // a version put (by its own write), or locked
+	lock lock     // of a locked one: what the lock says
 	gone []goneHold
 	over []VersionID // versions superseded
+	set  []setAttribute
 }
 
 // goneHold is one hold taken away from a version.
 type goneHold struct {
 	version VersionID
 	hold    Dot
+}
+
+// setAttribute gives an attribute of a version another value.
+type setAttribute struct {
+	version     VersionID
+	name, value string
 }
 
 // own says whether the effect puts a version of the record's own.
@@ -63,12 +72,14 @@ const (
 	recordFieldSettings = 5
 	recordFieldRename   = 6
 
-	effectFieldKey  = 1 // when nothing is held
-	effectFieldPut  = 2 // the record's own version, without id
-	effectFieldLock = 3 // another version, held by the record's dot
-	effectFieldGone = 4 // version id; its own hold
-	effectFieldFree = 5 // version id and another hold
-	effectFieldOver = 6
+	effectFieldKey      = 1 // when nothing is held
+	effectFieldPut      = 2 // the record's own version, without id
+	effectFieldLock     = 3 // another version, held by the record's dot
+	effectFieldGone     = 4 // version id; its own hold
+	effectFieldFree     = 5 // version id and another hold
+	effectFieldOver     = 6
+	effectFieldSet      = 7 // version id, name and value of an attribute
+	effectFieldLockSays = 8
 )
 
 func (r *record) appendTo(b []byte) []byte {
@@ -92,6 +103,7 @@ func (r *record) appendTo(b []byte) []byte {
 const (
 	maxFederatedKey  = 4000    // of any bucket, in bytes: the trees' keys have a bound
 	maxFederatedSize = 1 << 46 // of an object, in bytes
+	maxHolds         = 1000    // of a version: a segment's lock takes the place of those that it has seen
 )
 
 // check refuses what no segment writes, before it is in the log.
@@ -101,10 +113,35 @@ func (r *record) check() error {
 			return fmt.Errorf("record %v: %w", r.Dot, err)
 		}
 	}
-	for _, e := range r.effects {
-		if err := checkFederated(e.key, e.hold); err != nil {
+	for i := range r.effects {
+		err := checkFederated(r.effects[i].key, r.effects[i].hold)
+		if err == nil {
+			err = r.checkAmends(&r.effects[i])
+		}
+		if err != nil {
 			return fmt.Errorf("record %v: %w", r.Dot, err)
 		}
+	}
+	return nil
+}
+
+// checkAmends refuses a lock, or a change of an attribute, of what its writer cannot have seen: a version, or an attribute of it, that would come
+// to be by this record alone, and have any stamp.
+func (r *record) checkAmends(e *effect) error {
+	before := func(id VersionID) bool { return r.sees(id.Dot) && id.Compare(r.VersionID) < 0 }
+	own := r.own(e) && e.hold.Stamp == r.Stamp
+	ok := e.hold == nil || own || before(e.hold.VersionID)
+	if e.hold != nil {
+		for _, g := range e.hold.registers {
+			ok = ok && (g.by.IsZero() || before(g.by) && !own)
+		}
+	}
+	for i, s := range e.set {
+		twice := slices.ContainsFunc(e.set[:i], func(t setAttribute) bool { return s.version == t.version && s.name == t.name })
+		ok = ok && before(s.version) && !twice && Attribute(s.name).check(s.value) == nil
+	}
+	if !ok {
+		return fmt.Errorf("it changes what it has not seen, or as nobody does, of %q: %w", e.key, ErrRefused)
 	}
 	return nil
 }
@@ -116,6 +153,18 @@ func checkFederated(key string, v *Version) error {
 		return fmt.Errorf("a key of %d bytes: %w", len(key), ErrRefused)
 	case v != nil && (v.Size() > maxFederatedSize || v.Dot.N == 0):
 		return fmt.Errorf("%d bytes of %q: %w", v.Size(), key, ErrRefused)
+	case v != nil && v.Attrs.Lock != (Lock{}):
+		return fmt.Errorf("%q asks for a lock, which a version has or has not: %w", key, ErrRefused)
+	case v != nil && len(v.Holds) > maxHolds:
+		return fmt.Errorf("%d locks of %q: %w", len(v.Holds), key, ErrRefused)
+	}
+	if v == nil {
+		return nil
+	}
+	for _, g := range v.registers {
+		if err := Attribute(g.name).check(g.value); err != nil {
+			return fmt.Errorf("an attribute of %q: %w: %w", key, ErrRefused, err)
+		}
 	}
 	return nil
 }
@@ -144,7 +193,14 @@ func (r *record) appendEffect(b []byte, e *effect) []byte {
 	for _, v := range e.over {
 		b = putPart(b, effectFieldOver, v.appendTo)
 	}
-	return b
+	for _, s := range e.set {
+		b = putPart(b, effectFieldSet, s.appendTo)
+	}
+	return putSome(b, effectFieldLockSays, e.lock.appendTo)
+}
+
+func (s setAttribute) appendTo(b []byte) []byte {
+	return putBytes(putBytes(putPart(b, 1, s.version.appendTo), 2, s.name), 3, s.value)
 }
 
 // parseRecord reads a record, which shares b.
@@ -212,12 +268,39 @@ func (r *record) parseEffect(b []byte) (e effect, err error) {
 			var v VersionID
 			v, err = parseVersionID(f.b)
 			e.over = append(e.over, v)
+		case effectFieldSet:
+			var s setAttribute
+			s, err = parseSet(f.b)
+			e.set = append(e.set, s)
+		case effectFieldLockSays:
+			var l heldLock
+			if l, err = parseLock(f.b); err == nil && l.hold != (Dot{}) {
+				err = badFormat("effect")
+			}
+			e.lock = l.lock
 		default: // an effect that this build does not know cannot be applied in part
 			return badFormat("effect")
 		}
 		return err
 	})
 	return e, err
+}
+
+func parseSet(b []byte) (s setAttribute, err error) {
+	err = eachField("effect", b, func(f field) (err error) {
+		switch {
+		case f.num == 1 && f.typ == protowire.BytesType:
+			s.version, err = parseVersionID(f.b)
+		case f.num == 2 && f.typ == protowire.BytesType:
+			s.name = string(f.b)
+		case f.num == 3 && f.typ == protowire.BytesType:
+			s.value = string(f.b)
+		default:
+			return badFormat("effect")
+		}
+		return err
+	})
+	return s, err
 }
 
 func parseFree(b []byte) (g goneHold, err error) {

@@ -75,7 +75,7 @@ func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameO
 		}
 	}
 	r := &record{deps: v.deps, effects: x.effects, rename: &rename{x.count, src, dst, mode, x.digest}}
-	if err := b.s.submit(plan{b: b, r: r, own: v.own, hint: &hint{heads: x.heads}}); err != nil {
+	if err := b.s.submit(plan{b: b, r: r, own: v.own, hint: &hint{heads: x.heads}, moves: true}); err != nil {
 		return Renamed{}, err
 	}
 	return Renamed{x.keys, x.moved, r.VersionID}, nil
@@ -232,7 +232,7 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 			r.rename.count++
 		}
 	}
-	if err := b.s.submit(plan{b: b, r: r, own: v[0].own}); err != nil {
+	if err := b.s.submit(plan{b: b, r: r, own: v[0].own, moves: true}); err != nil {
 		return Version{}, err
 	}
 	return *r.effects[last-1].hold, nil

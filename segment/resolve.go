@@ -55,7 +55,8 @@ func (h head) resolution(key string, mode Versioning, kept *Version) effect {
 	e := h.address(key, mode, true)
 	switch {
 	case kept.VersionID != h.current().VersionID:
-		e.hold = &Version{Key: key, Null: mode != Versioned, Content: kept.Content, Attrs: kept.Attrs, Data: kept.Data}
+		e.hold = &Version{Key: key, Null: mode != Versioned}
+		kept.carry(e.hold)
 	case kept.Marker && mode == Unversioned && !h.remains(e):
 		// with the losers goes what the marker was to hide
 	default:

@@ -59,6 +59,8 @@ type Settings struct {
 	// Home is the one life of a segment that changes the settings and, under the policy Home, makes all writes. Zero: any life of the segment
 	// that made the bucket. [Bucket.MoveHome] and [Bucket.TakeHome] alone change it.
 	Home Origin `json:"-"`
+	// Locks allow to lock versions: see [Bucket.Lock].
+	Locks LockSettings `json:"locks,omitzero"`
 
 	unknown string // fields of later builds; a string, so that settings compare with ==
 }
@@ -75,7 +77,7 @@ func (s Settings) validate() error {
 	if s.Versioning > Suspended || s.EagerBytes < 0 || s.Policy > Home || s.Ack > Local || !s.Losers.valid() {
 		return fmt.Errorf("settings %+v: %w", s, ErrInvalidArgument)
 	}
-	return nil
+	return s.Locks.validate(s.Versioning)
 }
 
 // homed says whether a build that knows of no homes but the bucket's first would get the settings wrong.
@@ -104,8 +106,11 @@ func (s Settings) appendTo(b []byte) []byte {
 	}
 	b = putUint(b, 7, uint64(s.Ack))
 	b = putSome(b, 8, s.Losers.appendTo)
+	b = putSome(b, settingsFieldLocks, s.Locks.appendTo)
 	return append(b, s.unknown...)
 }
+
+const settingsFieldLocks = 10
 
 func parseSettings(b []byte) (s Settings, err error) {
 	err = eachField("settings", b, func(f field) error {
@@ -134,6 +139,13 @@ func parseSettings(b []byte) (s Settings, err error) {
 				return nil
 			}
 			s.Losers = losers
+		case f.num == settingsFieldLocks && f.typ == protowire.BytesType:
+			locks, err := parseLockSettings(f.b)
+			if err != nil {
+				s.unknown += string(f.raw)
+				return nil
+			}
+			s.Locks = locks
 		default:
 			s.unknown += string(f.raw)
 		}

@@ -84,7 +84,7 @@ func (m *sim) act(s *site) error {
 	switch {
 	case n < 4:
 		m.step = "create bucket"
-		_, err := s.CreateBucket(m.ctx, fmt.Sprintf("bucket%d", m.rng.IntN(2)), BucketOptions{})
+		_, err := s.CreateBucket(m.ctx, fmt.Sprintf("bucket%d", m.rng.IntN(2)), m.options())
 		return allow(err, ErrBucketExists)
 	case n < 6:
 		m.step = "delete bucket"
@@ -208,6 +208,15 @@ func (m *sim) rehome(s *site) error {
 	}
 }
 
+// options are those of a new bucket: half of them keep versions, and allow to lock them.
+func (m *sim) options() BucketOptions {
+	set := DefaultSettings()
+	if m.rng.IntN(2) == 0 {
+		set.Versioning, set.Locks.Enabled = Versioned, true
+	}
+	return BucketOptions{Settings: &set}
+}
+
 // write is one random write of a few keys, which only the home may make under that policy.
 func (m *sim) write(s *site) error { return allow(m.writeAny(s), ErrNotHome) }
 
@@ -215,12 +224,16 @@ func (m *sim) writeAny(s *site) error {
 	b := m.anyBucket(s)
 	if b == nil {
 		m.step = "create bucket"
-		_, err := s.CreateBucket(m.ctx, "bucket0", BucketOptions{})
+		_, err := s.CreateBucket(m.ctx, "bucket0", m.options())
 		return allow(err, ErrBucketExists)
 	}
 	m.n++
 	key := []string{"k", "d/x", "d/y", "d\x00/z", "e"}[m.rng.IntN(5)]
-	switch n := m.rng.IntN(36); {
+	switch n := m.rng.IntN(44); {
+	case n >= 41:
+		return m.tag(b)
+	case n >= 36:
+		return m.lock(b)
 	case n >= 34:
 		return m.bound(s, b)
 	case n >= 28:
@@ -246,15 +259,18 @@ func (m *sim) writeAny(s *site) error {
 			return nil
 		}
 		_, err := b.Remove(m.ctx, key, VersionRef{ID: v.VersionID}, Cond{})
-		return err
+		return allow(err, ErrLocked)
 	case n < 18:
 		m.step = "settings"
 		err := b.Configure(m.ctx, func(set *Settings) error {
 			set.Versioning = Versioned + Versioning(m.rng.IntN(2))
 			set.Policy = Policy(m.rng.IntN(2))
+			if m.rng.IntN(3) > 0 {
+				set.Locks = LockSettings{Enabled: true}
+			}
 			return nil
 		})
-		return allow(err, ErrNotHome)
+		return allow(err, ErrNotHome, ErrInvalidArgument)
 	default:
 		m.step = "copy to " + key
 		page, err := b.List(m.ctx, ListOptions{Limit: 1})
@@ -265,6 +281,44 @@ func (m *sim) writeAny(s *site) error {
 		_, err = b.Copy(m.ctx, src, key, Attrs{}, Cond{})
 		return err
 	}
+}
+
+// lock changes what keeps a version, if there is one and the bucket's settings allow it.
+func (m *sim) lock(b *Bucket) error {
+	v := m.anyVersion(b, "")
+	if v == nil {
+		m.step = "nothing to lock"
+		return nil
+	}
+	key := v.Key
+	var c LockChange
+	if n := m.rng.IntN(3); n > 0 {
+		on := m.rng.IntN(2) > 0
+		c.LegalHold = &on
+		m.step = fmt.Sprintf("lock %s %v: legal hold %t", key, v.Dot, on)
+	} else {
+		c.Retention = &Retention{RetentionMode(m.rng.IntN(3)), m.now.Add(time.Duration(m.rng.IntN(60)) * time.Second)}
+		m.step = fmt.Sprintf("lock %s %v: %v", key, v.Dot, *c.Retention)
+	}
+	_, err := b.Lock(m.ctx, key, VersionRef{ID: v.VersionID}, c, Cond{})
+	return allow(err, ErrNoLocks, ErrLocked, ErrInvalidArgument, ErrNoSuchKey)
+}
+
+// tag changes an attribute of a version, if there is one.
+func (m *sim) tag(b *Bucket) error {
+	v := m.anyVersion(b, "")
+	if v == nil {
+		m.step = "nothing to tag"
+		return nil
+	}
+	key, ref := v.Key, VersionRef{ID: v.VersionID}
+	m.step = fmt.Sprintf("tag %s %v", key, v.Dot)
+	if m.rng.IntN(3) == 0 {
+		_, err := b.SetAttribute(m.ctx, key, ref, ACL, []byte(fmt.Sprint(m.n)), Cond{})
+		return allow(err, ErrLocked, ErrNoSuchKey)
+	}
+	_, err := b.SetTags(m.ctx, key, ref, map[string]string{"n": fmt.Sprint(m.n)}, Cond{})
+	return allow(err, ErrLocked, ErrNoSuchKey)
 }
 
 // upload is an upload in parts that is completed, given up or left.
@@ -393,10 +447,11 @@ func (m *sim) writeLoser(b *Bucket, key string) error {
 	}
 }
 
+// anyVersion is one of the key's, or of all keys'.
 func (m *sim) anyVersion(b *Bucket, key string) *Version {
 	var all []*Version
 	for v, err := range b.eachVersion(m.ctx, key, nil) {
-		if err != nil || v.Key != key {
+		if err != nil || key != "" && v.Key != key {
 			break
 		}
 		all = append(all, v)
@@ -499,6 +554,9 @@ func (m *sim) finish(t *testing.T, seed uint64, trace *strings.Builder) {
 			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
 		}
 		if err := m.oracle.checkAddressed(id); err != nil {
+			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
+		}
+		if err := m.oracle.checkLocks(id); err != nil {
 			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // runs; each begins where the one before ended. Its lines are
 //
 //	sites a b c                        the sites, all linked; the first line of a story
-//	site a create BUCKET [VERSIONING]  also: drop BUCKET, versioning VERSIONING
+//	site a create BUCKET [VERSIONING]  or locks: versioned, and versions can be locked; also: drop BUCKET, versioning VERSIONING
 //	site a policy POLICY               of bucket box, at its home
 //	site a home b, site a take-home    a hands box over to b; a makes itself its home
 //	site a put KEY VALUE               in bucket box; KEY may be BUCKET/KEY; KEY~SITE is the name of KEY's open loser that SITE wrote
@@ -28,6 +28,9 @@ import (
 //	site a remove KEY VERSION          one version, by its name in "show versions", or null
 //	site a get KEY [VERSION]
 //	site a put-new KEY VALUE           a PUT on condition that there is no such key; also: put-if KEY OLD VALUE, on condition that its content is OLD
+//	site a tag KEY VERSION VALUE       its tags; VERSION may be "current"
+//	site a hold KEY VERSION            a legal hold; also: release KEY VERSION
+//	site a retain KEY VERSION 1h MODE  governance or compliance
 //	cut a b, heal                      links
 //	sync                               all that are linked exchange everything
 //	feed b a, adopt b a                b takes what a has: by the feed where that serves, or by trees
@@ -79,7 +82,7 @@ func (s *story) refused(what string, err error) {
 	if err == nil {
 		return
 	}
-	for _, known := range []error{ErrNoSuchBucket, ErrBucketExists, ErrBucketNotEmpty, ErrNoSuchVersion, ErrNoSuchKey, ErrNotHome, ErrPrecondition, ErrClockAhead, ErrQuarantine} {
+	for _, known := range []error{ErrNoSuchBucket, ErrBucketExists, ErrBucketNotEmpty, ErrNoSuchVersion, ErrNoSuchKey, ErrNotHome, ErrPrecondition, ErrLocked, ErrNoLocks, ErrClockAhead, ErrQuarantine} {
 		if errors.Is(err, known) {
 			err = known
 		}
@@ -178,6 +181,9 @@ func (s *story) act(a *site, verb string, args []string) error {
 	if verb == "create" {
 		set := DefaultSettings()
 		if len(args) > 1 {
+			if args[1] == "locks" {
+				args[1], set.Locks.Enabled = "enabled", true
+			}
 			s.must(set.Versioning.UnmarshalText([]byte(args[1])))
 		}
 		_, err := a.CreateBucket(s.ctx, args[0], BucketOptions{Settings: &set})
@@ -223,6 +229,17 @@ func (s *story) act(a *site, verb string, args []string) error {
 		_, err = b.Resolve(s.ctx, key, s.version(a, b, key, args[1]), Cond{})
 	case "remove":
 		_, err = b.Remove(s.ctx, key, s.version(a, b, key, args[1]), Cond{})
+	case "tag":
+		_, err = b.SetTags(s.ctx, key, s.version(a, b, key, args[1]), map[string]string{"is": args[2]}, Cond{})
+	case "hold", "release":
+		on := verb == "hold"
+		_, err = b.Lock(s.ctx, key, s.version(a, b, key, args[1]), LockChange{LegalHold: &on}, Cond{})
+	case "retain":
+		d, wrong := time.ParseDuration(args[2])
+		s.must(wrong)
+		r := &Retention{Until: s.now.Add(d)}
+		s.must(r.Mode.UnmarshalText([]byte(args[3])))
+		_, err = b.Lock(s.ctx, key, s.version(a, b, key, args[1]), LockChange{Retention: r}, Cond{})
 	case "get":
 		ref := VersionRef{}
 		if len(args) > 1 {
@@ -257,8 +274,11 @@ func (s *story) loserName(a *site, b *Bucket, key string) string {
 
 // version finds a version by the name that "show versions" gives it.
 func (s *story) version(a *site, b *Bucket, key, name string) VersionRef {
-	if name == "null" {
+	switch name {
+	case "null":
 		return VersionRef{Null: true}
+	case "current":
+		return VersionRef{}
 	}
 	for v, err := range b.eachVersion(s.ctx, key, nil) {
 		s.must(err)
@@ -415,6 +435,15 @@ func (s *story) drawVersion(out *strings.Builder, latest bool, v *Version) {
 		if flag.on {
 			fmt.Fprintf(out, ", %s", flag.text)
 		}
+	}
+	if tag := v.Tags()["is"]; tag != "" {
+		fmt.Fprintf(out, ", tagged %s", tag)
+	}
+	if l := v.Lock(); l.Mode != NoRetention {
+		fmt.Fprintf(out, ", %v until %s", l.Mode, l.Until.Format(time.TimeOnly))
+	}
+	if v.Lock().LegalHold {
+		out.WriteString(", legal hold")
 	}
 	out.WriteString("\n")
 }

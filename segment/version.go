@@ -30,7 +30,9 @@ type Version struct {
 	// Shadowed says, of a Null version that was looked up or listed, that a newer one of the key is null: this one goes by its id.
 	Shadowed bool
 
-	unknown []byte // fields of later builds
+	locks     []heldLock // what the locks among the holds say, in the holds' order
+	registers []register // attributes that were given to it since it was written, see register
+	unknown   []byte     // fields of later builds
 }
 
 // Size is the content's length in bytes.
@@ -47,18 +49,15 @@ func (v *Version) ref() VersionRef { return VersionRef{ID: v.VersionID, Null: v.
 // held says whether some write keeps the version; without its own, it is history.
 func (v *Version) held() bool { return len(v.Holds) > 0 }
 
-func (v *Version) locked() bool {
-	return slices.ContainsFunc(v.Holds, func(d Dot) bool { return d != v.Dot })
-}
-
 // Attrs is what the writer said of a version.
 type Attrs struct {
 	ETag      string            // without quotes: 32 hexadecimal digits, perhaps with -N
 	Meta      map[string]string // by lower-case header name: content-type, x-amz-meta-color
-	Tags      map[string]string
+	Tags      map[string]string // as the version was written: see [Version.Tags]
 	Checksums []Checksum
 	Parts     []int64 // sizes of the parts of what was uploaded in parts
 	File      []byte  // reserved: file attributes
+	Lock      Lock    // asked for as the version is written; then see [Version.Lock]
 
 	unknown []byte
 }
@@ -71,16 +70,19 @@ type Checksum struct {
 }
 
 const (
-	versionFormat = 1
+	versionFormat        = 1
+	versionFormatAmended = 2 // of one with locks that say something, or registers, which a build that does not know of them could not merge
 
-	versionFieldFormat  = 1
-	versionFieldKey     = 2
-	versionFieldID      = 3
-	versionFieldFlags   = 4
-	versionFieldHolds   = 5
-	versionFieldContent = 6
-	versionFieldAttrs   = 7
-	versionFieldData    = 8
+	versionFieldFormat   = 1
+	versionFieldKey      = 2
+	versionFieldID       = 3
+	versionFieldFlags    = 4
+	versionFieldHolds    = 5
+	versionFieldContent  = 6
+	versionFieldAttrs    = 7
+	versionFieldData     = 8
+	versionFieldLock     = 9
+	versionFieldRegister = 10
 
 	flagNull       = 1
 	flagMarker     = 2
@@ -95,7 +97,7 @@ func (v *Version) appendOwn(b []byte) []byte { return v.appendTo(b, true) }
 func (v *Version) appendWhole(b []byte) []byte { return v.appendTo(b, false) }
 
 func (v *Version) appendTo(b []byte, own bool) []byte {
-	b = putUint(b, versionFieldFormat, versionFormat)
+	b = putUint(b, versionFieldFormat, v.format())
 	b = putBytes(b, versionFieldKey, v.Key)
 	if !own {
 		b = putPart(b, versionFieldID, v.VersionID.appendTo)
@@ -117,7 +119,20 @@ func (v *Version) appendTo(b []byte, own bool) []byte {
 	}
 	b = putSome(b, versionFieldAttrs, v.Attrs.appendTo)
 	b = putBytes(b, versionFieldData, v.Data)
+	for _, l := range v.locks {
+		b = putPart(b, versionFieldLock, l.appendTo)
+	}
+	for _, g := range v.registers {
+		b = putPart(b, versionFieldRegister, g.appendTo)
+	}
 	return append(b, v.unknown...)
+}
+
+func (v *Version) format() uint64 {
+	if len(v.locks) > 0 || len(v.registers) > 0 {
+		return versionFormatAmended
+	}
+	return versionFormat
 }
 
 // parseVersion reads a version, which shares b.
@@ -144,6 +159,14 @@ func parseVersion(b []byte) (*Version, error) {
 			v.Attrs, err = parseAttrs(f.b)
 		case f.num == versionFieldData && f.typ == protowire.BytesType:
 			v.Data = f.b
+		case f.num == versionFieldLock && f.typ == protowire.BytesType:
+			var l heldLock
+			l, err = parseLock(f.b)
+			v.locks = append(v.locks, l)
+		case f.num == versionFieldRegister && f.typ == protowire.BytesType:
+			var g register
+			g, err = parseRegister(f.b)
+			v.registers = append(v.registers, g)
 		default:
 			v.unknown = append(v.unknown, f.raw...)
 		}
@@ -152,14 +175,34 @@ func parseVersion(b []byte) (*Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	if format != versionFormat {
+	if format != v.format() {
 		return nil, fmt.Errorf("version format %d: %w", format, ErrForeign)
 	}
 	v.Null, v.Marker, v.Superseded = flags&flagNull != 0, flags&flagMarker != 0, flags&flagSuperseded != 0
 	if flags&flagDetached == 0 && v.Dot != (Dot{}) {
 		v.Holds = withDot(v.Holds, v.Dot)
 	}
+	if err := v.checkHolds(); err != nil {
+		return nil, err
+	}
 	return v, nil
+}
+
+// checkHolds refuses what holds a version in another order than it is written, or goes with what does not hold it.
+func (v *Version) checkHolds() error {
+	ok := sorted(v.Holds) && slices.IsSortedFunc(v.registers, register.order)
+	for i, l := range v.locks {
+		ok = ok && l.hold != v.Dot && slices.Contains(v.Holds, l.hold) && (i == 0 || v.locks[i-1].order(l) < 0)
+	}
+	for _, g := range v.registers {
+		for _, d := range g.on {
+			ok = ok && slices.Contains(v.Holds, d)
+		}
+	}
+	if !ok {
+		return badFormat("version")
+	}
+	return nil
 }
 
 const (
@@ -171,6 +214,7 @@ const (
 	attrFieldChecksum = 6
 	attrFieldPart     = 7
 	attrFieldFile     = 8
+	attrFieldLock     = 9 // of an upload's document alone
 )
 
 func (a *Attrs) appendTo(b []byte) []byte {
@@ -194,6 +238,7 @@ func (a *Attrs) appendTo(b []byte) []byte {
 		b = protowire.AppendVarint(b, uint64(n))
 	}
 	b = putBytes(b, attrFieldFile, a.File)
+	b = putSome(b, attrFieldLock, a.Lock.lock().appendTo)
 	return append(b, a.unknown...)
 }
 
@@ -220,6 +265,10 @@ func parseAttrs(b []byte) (a Attrs, err error) {
 			a.Parts = append(a.Parts, int64(f.n))
 		case f.num == attrFieldFile && f.typ == protowire.BytesType:
 			a.File = f.b
+		case f.num == attrFieldLock && f.typ == protowire.BytesType:
+			l, err := parseLock(f.b)
+			a.Lock = l.shown()
+			return err
 		default:
 			a.unknown = append(a.unknown, f.raw...)
 		}

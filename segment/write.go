@@ -28,6 +28,9 @@ type Cond struct {
 	// Resolve makes the write end the key's conflict: it replaces the open losers that this segment has seen as it does the current version.
 	// It names them, so one that is written elsewhere without knowledge of this write stays open. A plain write leaves them all open.
 	Resolve bool
+
+	// BypassGovernance removes a version, or shortens its retention, although one of governance is not over.
+	BypassGovernance bool
 }
 
 func (c Cond) check(h head) error {
@@ -66,7 +69,10 @@ type plan struct {
 	own     Dot // the last of this segment's own writes that it was planned in knowledge of
 	hint    *hint
 	payload []chunk.Chunk
-	turn    *turn // of settings
+	turn    *turn   // of settings
+	locks   *record // the puts whose versions this one locks: what it does is known when they are named
+	says    []lock  // for each effect of that
+	moves   bool    // what it puts was there before, under another key: it gets no lock by the settings
 }
 
 // submit names, stamps, logs and applies records as one step. It returns when they are durable and applied.
@@ -76,6 +82,10 @@ func (s *Segment) submit(plans ...plan) error {
 
 // submitWith is submit of records that are part of an entry with more.
 func (s *Segment) submitWith(e *entry, plans []plan) error {
+	plans, err := withLocks(plans)
+	if err != nil {
+		return err
+	}
 	pending, err := s.enqueue(e, plans)
 	if err != nil {
 		return err
@@ -126,6 +136,9 @@ func (p plan) write() (write, error) {
 	epoch, err := p.epoch(own)
 	if err != nil {
 		return write{}, err
+	}
+	if p.locks != nil {
+		p.r.effects = p.locks.locking(p.says)
 	}
 	p.r.name(VersionID{Stamp{epoch, p.b.s.clock.now()}, p.b.nextDot(p.r.dots())})
 	w := write{bucket: p.b.id, record: p.r, hint: p.hint, made: p.payload}
@@ -324,7 +337,7 @@ func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error
 	return Deleted{}, nil
 }
 
-// Remove takes one version away for ever. The condition is of that version. One that is not there is no error, as in S3, unless there is a condition.
+// Remove takes one version away for ever, and refuses (ErrLocked) what is locked: see [Bucket.Lock]. The condition is of that version. One that is not there is no error, as in S3, unless there is a condition.
 func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond) (Deleted, error) {
 	if loser, err := b.loserShown(ctx, key, ref); err != nil || loser != nil {
 		if err != nil {
@@ -344,6 +357,9 @@ func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond)
 			err = c.checkVersion(found)
 		}
 		if err != nil {
+			return effect{}, err
+		}
+		if err := found.mayGo(b.s.cfg.Clock(), c.BypassGovernance); err != nil {
 			return effect{}, err
 		}
 		e := effect{key: key}
@@ -441,5 +457,5 @@ func (b *Bucket) Copy(ctx context.Context, src *Object, key string, a Attrs, c C
 	if src.b.doc.Load().domain != b.doc.Load().domain {
 		return b.Put(ctx, key, a, c, src.reader(ctx))
 	}
-	return b.put(ctx, key, c, nil, func(v *Version) { v.Content, v.Attrs = src.v.Content, a })
+	return b.put(ctx, key, c, nil, func(v *Version) { v.Content, v.Attrs, v.registers = src.v.Content, a, src.v.ownRegisters() })
 }
