@@ -43,12 +43,12 @@ func (b *batch) fits(length, limit int) bool {
 }
 
 // add reserves a place. The caller fills it in with fill, and calls copying.Done.
-func (b *batch) add(k Key, class chunk.Class, length int, was Entry, limit int) int {
-	space := int(recordSpace(length))
+func (b *batch) add(k Key, class chunk.Class, f form, was Entry, limit int) int {
+	space := int(recordSpace(len(f.payload)))
 	if b.n+space > len(b.buf) { // only ever when the batch is empty: nobody is copying
 		b.buf = vfs.Buffer(int(vfs.AlignUp(int64(max(space, limit)))))
 	}
-	b.items = append(b.items, item{record: record{key: k, class: class, length: uint32(length), size: uint32(length)}, at: b.n, was: was})
+	b.items = append(b.items, item{record: record{key: k, class: class, length: uint32(len(f.payload)), size: uint32(f.size), codec: f.codec}, at: b.n, was: was})
 	b.n += space
 	b.copying.Add(1)
 	return len(b.items) - 1

@@ -42,6 +42,7 @@ type Device struct {
 	index   Index
 	lock    io.Closer
 	buffers buffers
+	forms   forms
 	flights flights
 	lanes   map[lane]*writer
 	sealing chan *pack     // from the lanes to the one who seals

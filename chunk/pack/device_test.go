@@ -24,6 +24,9 @@ func (s *site) fill(seed uint64) (durable, cached []chunk.Chunk) {
 	ctx := context.Background()
 	data := chunktest.Chunks(crashDomain, seed, 20, 7000)
 	meta := chunktest.Chunks(crashDomain, seed+1, 30, 300)
+	for i := 1; i < len(meta); i += 5 {
+		meta[i] = packable(int(seed)*1000 + i)
+	}
 	cached = chunktest.Chunks(crashDomain, seed+2, 20, 5000)
 	for i := range 10 {
 		must(s.t, s.Device.Open(crashDomain, chunk.Data).Put(ctx, data[2*i:2*i+2]))

@@ -160,12 +160,6 @@ type Key struct {
 	ID  chunk.ID
 }
 
-// Codec says how a payload is stored.
-type Codec uint8
-
-// Plain stores a chunk's bytes as they are.
-const Plain Codec = 0
-
 // record is the header of a chunk in a pack. Where it lies is part of what is summed, so it counts only in the place, and in the life of the
 // file, that it was written for.
 type record struct {

@@ -117,7 +117,7 @@ func (v view) locate(keys []Key, failed *failures) ([]found, error) {
 	err := v.d.index.Lookup(keys, func(i int, e Entry) {
 		absent(i)
 		next++
-		if e.Codec != Plain {
+		if e.Codec > S2 {
 			failed.note(fmt.Errorf("chunk %v: %w: codec %d is not known to this build", keys[i].ID, chunk.ErrUnavailable, e.Codec))
 			return
 		}
@@ -163,18 +163,29 @@ func (v view) readSpan(chunks []found, yield func(chunk.Chunk) error, failed *fa
 		return v.readAgain(chunks[0], err, yield, failed)
 	}
 	for _, f := range chunks {
-		at := f.entry.Offset - from + recordSize
-		c, err := v.domain.Verify(f.key.ID, buf.data[at:at+int64(f.entry.Length)])
-		if err != nil {
-			err = v.readAgain(f, err, yield, failed)
-		} else {
-			err = yield(c.On(buf.lease()))
-		}
-		if err != nil {
+		if err := v.yieldFrom(f, buf, from, yield, failed); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// yieldFrom yields one chunk of a span, if it is whole.
+func (v view) yieldFrom(f found, buf *span, from int64, yield func(chunk.Chunk) error, failed *failures) error {
+	at := f.entry.Offset - from + recordSize
+	data, lent, err := v.d.forms.open(f.entry, buf.data[at:at+int64(f.entry.Length)])
+	if err != nil {
+		return v.readAgain(f, err, yield, failed)
+	}
+	defer v.d.forms.put(lent)
+	c, err := v.domain.Verify(f.key.ID, data)
+	switch {
+	case err != nil:
+		return v.readAgain(f, err, yield, failed)
+	case lent != nil:
+		return yield(c)
+	}
+	return yield(c.On(buf.lease()))
 }
 
 // readAgain is for a chunk that could not be read where it was found. When it lies elsewhere by now, that is read; else a damaged copy is

@@ -179,5 +179,10 @@ func (s *scrub) whole(i packInfo, f found, b []byte) bool {
 		s.report.Unnamed++
 		return true
 	}
-	return domain.Name(payload) == f.key.ID
+	data, lent, err := s.d.forms.open(f.entry, payload)
+	if err != nil {
+		return false
+	}
+	defer s.d.forms.put(lent)
+	return domain.Name(data) == f.key.ID
 }

@@ -140,12 +140,14 @@ func (v view) write(ctx context.Context, chunks []chunk.Chunk, keys []Key) error
 			written++
 			continue
 		}
-		s, err := w.reserve(ctx, keys[i], v.class, c.Size(), was[i])
+		f := v.form(c)
+		s, err := w.reserve(ctx, keys[i], v.class, f, was[i])
 		if err != nil {
 			return err
 		}
 		written++
-		s.fill(c.Data())
+		s.fill(f.payload)
+		v.d.forms.put(f.lent)
 		if n := len(outcomes); n == 0 || outcomes[n-1] != s.outcome {
 			outcomes = append(outcomes, s.outcome)
 		}

@@ -39,12 +39,12 @@ type slot struct {
 }
 
 // reserve finds a place for a chunk, and waits for one while two batches are full.
-func (w *writer) reserve(ctx context.Context, k Key, class chunk.Class, length int, was Entry) (slot, error) {
+func (w *writer) reserve(ctx context.Context, k Key, class chunk.Class, f form, was Entry) (slot, error) {
 	for {
 		if err := w.d.usable(); err != nil {
 			return slot{}, err
 		}
-		s, wait, err := w.tryReserve(k, class, length, was)
+		s, wait, err := w.tryReserve(k, class, f, was)
 		if wait == nil || err != nil {
 			return s, err
 		}
@@ -57,7 +57,7 @@ func (w *writer) reserve(ctx context.Context, k Key, class chunk.Class, length i
 	}
 }
 
-func (w *writer) tryReserve(k Key, class chunk.Class, length int, was Entry) (s slot, wait chan struct{}, err error) {
+func (w *writer) tryReserve(k Key, class chunk.Class, f form, was Entry) (s slot, wait chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closing {
@@ -69,10 +69,10 @@ func (w *writer) tryReserve(k Key, class chunk.Class, length int, was Entry) (s 
 		w.forming.reset()
 	}
 	b := w.forming
-	if b == nil || !b.fits(length, w.limit) {
+	if b == nil || !b.fits(len(f.payload), w.limit) {
 		return slot{}, w.changed, nil
 	}
-	i := b.add(k, class, length, was, w.limit)
+	i := b.add(k, class, f, was, w.limit)
 	return slot{w, b, i, b.place(i), b.outcome}, nil, nil
 }
 
