@@ -313,7 +313,8 @@ func (b *Bucket) applyEffect(ctx context.Context, r *record, i int, h *hint) err
 	}
 	d = d.with(changes)
 	now, err := was.after(changes, func() (*Version, error) {
-		for v, err := range base.versionsOver(ctx, d, e.key, nil) {
+		// What was current went, and all that is newer went before it: who removes a key's versions one by one must not pass them each time.
+		for v, err := range base.versionsOver(ctx, d, e.key, &was.current().VersionID) {
 			return v, err
 		}
 		return nil, nil

@@ -139,6 +139,22 @@ func TestAHotKeyCostsItsWritesOnly(t *testing.T) {
 	if err != nil || v == nil || !v.Superseded {
 		t.Errorf("the version in the middle is %v, %v", v, err)
 	}
+	for i := range records { // take them away, the newest first
+		id := VersionID{Stamp{HLC: HLC(20000+i) << 16}, Dot{Origin{98, 1}, uint64(i + 1)}}
+		last := records[len(records)-1-i].VersionID
+		records[i] = &record{VersionID: id, effects: []effect{{key: "hot", gone: []goneHold{{last, last.Dot}}}}}
+		if i >= len(records)/2 {
+			break
+		}
+	}
+	few = apply(0, 100)
+	apply(100, 5800)
+	if many := apply(5800, 5900); many > 5*few {
+		t.Errorf("to remove 100 versions allocates %d bytes, and %d behind 5,800 others", few, many)
+	}
+	if h, err := b.view("hot").head(w.ctx, "hot"); err != nil || h.count != 6100 || h.current().Dot.N != 6100 {
+		t.Errorf("%d versions are left of %v, %v", h.count, h.current(), err)
+	}
 }
 
 // TestAFoldLeavesTheVersionsSince: what a fold covers of a key that is written on and on is not kept over it.

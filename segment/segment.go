@@ -53,7 +53,7 @@ type Config struct {
 	RenameBytes  int64 // memory, beside it, of renames not folded, default 256 MiB; one takes half of it at the most
 	StageBytes   int64 // payload kept in memory while only the log has it, default 16 MiB
 	CheckpointAt int64 // log bytes after which the state is written and the log cut, default 128 MiB; a fold leaves at most three times as many
-	StartWrites  int64 // writes after which the same is done: about what a start applies at the most, default 400000
+	StartWrites  int64 // writes after which the same is done: about what a start applies at the most, default 500000
 	BufferBytes  int64 // memory lent to all uploads and downloads beyond the least each needs, default 96 MiB
 
 	sealsWait bool // nobody folds a seal but who asks for its root: for tests that must go the same way each time
@@ -89,7 +89,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		v *int64
 		n int64
-	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 192 << 20}, {&c.RenameBytes, 256 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.StartWrites, 400_000}, {&c.BufferBytes, 96 << 20}} {
+	}{{&c.LogFileSize, 64 << 20}, {&c.NodeCache, 48 << 20}, {&c.OverlayBytes, 192 << 20}, {&c.RenameBytes, 256 << 20}, {&c.StageBytes, 16 << 20}, {&c.CheckpointAt, 128 << 20}, {&c.StartWrites, 500_000}, {&c.BufferBytes, 96 << 20}} {
 		if *d.v == 0 {
 			*d.v = d.n
 		}

@@ -22,6 +22,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.edgefs, "edgefs", "bin/edgefs", "the edgefs command")
 	flag.StringVar(&o.loadtest, "loadtest", "bin/loadtest", "the loadtest command, for the bare servers")
+	flag.StringVar(&o.scale, "scale", "bin/scale", "the command of test/scale")
 	flag.StringVar(&o.dir, "dir", "", "where to keep what is measured; a temporary folder by default")
 	flag.DurationVar(&o.each, "each", 8*time.Second, "how long each rate is measured")
 	flag.BoolVar(&o.short, "short", false, "a tenth of the data of the memory figure")
@@ -46,10 +47,10 @@ func main() {
 }
 
 type options struct {
-	edgefs, loadtest, dir string
-	each                  time.Duration
-	short                 bool
-	only                  []string
+	edgefs, loadtest, scale, dir string
+	each                         time.Duration
+	short                        bool
+	only                         []string
 }
 
 // result is one figure.
@@ -79,6 +80,7 @@ var figures = []figure{
 	{"list", (*bench).list},
 	{"visible", (*bench).visible},
 	{"memory", (*bench).memory},
+	{"keys", (*bench).keys},
 }
 
 func (o options) run(ctx context.Context) (results []result, err error) {

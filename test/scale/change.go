@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/edgefs/edgefs/segment"
+)
+
+// hotVersions bounds the versions of the hot key: its writers take turns, so each waits for the disk.
+const hotVersions = 20_000
+
+// hot is one key with very many versions.
+func (b *bench) hot(ctx context.Context) ([]result, error) {
+	bucket, err := b.bucket(ctx, "hot", segment.Settings{Versioning: segment.Versioned})
+	if err != nil {
+		return nil, err
+	}
+	write := func(int) error {
+		_, err := bucket.Writer(ctx, 0).Commit(ctx, "hot", segment.Attrs{}, segment.Cond{})
+		return err
+	}
+	n := int(min(b.keys/50, hotVersions))
+	if _, err := timed(max(0, n-int(bucket.Stats().Versions)), write); err != nil {
+		return nil, err
+	}
+	puts, err := timed(200, write)
+	if err != nil {
+		return nil, err
+	}
+	var at segment.VersionRef
+	pages, err := timed(50, func(i int) error {
+		o := segment.ListVersionsOptions{Limit: 1000, KeyMarker: "hot", VersionMarker: at}
+		if at.Current() {
+			o.KeyMarker = ""
+		}
+		p, err := bucket.ListVersions(ctx, o)
+		at = p.NextVersionMarker
+		if !p.Truncated {
+			at = segment.VersionRef{}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	removes, err := timed(200, func(int) error {
+		v, err := bucket.Stat(ctx, "hot", segment.VersionRef{})
+		if err == nil {
+			_, err = bucket.Remove(ctx, "hot", segment.VersionRef{ID: v.VersionID}, segment.Cond{})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	what := fmt.Sprintf("of a key with %s versions, p50", count(uint64(n)))
+	return []result{
+		atMost(0, result{Name: "hot-put", What: "a new version " + what, Value: puts.at(0.5), Unit: "ms"}),
+		atMost(5, result{Name: "hot-page", What: "page of 1,000 versions " + what, Value: pages.at(0.5), Unit: "ms"}),
+		atMost(0, result{Name: "hot-remove", What: "removal of the current one " + what, Value: removes.at(0.5), Unit: "ms"}),
+	}, nil
+}
+
+// acknowledge is what it takes to keep the bucket as it is, with a hundred records over the last fold.
+func (b *bench) acknowledge(ctx context.Context) ([]result, error) {
+	bucket, err := b.largest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rng := rand.New(rand.NewPCG(3, b.keys))
+	some := func() error {
+		for range 100 {
+			if err := put(ctx, bucket, rng.Uint64N(b.keys)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var out []result
+	for _, f := range []struct {
+		what string
+		make func(name string) error
+		drop func(name string) error
+	}{
+		{"snapshot", func(name string) error { _, err := bucket.CreateSnapshot(ctx, name); return err }, func(name string) error { return bucket.DeleteSnapshot(ctx, name) }},
+		{"branch", func(name string) error { _, err := b.seg.CreateBranch(ctx, bucketName(b.keys), name); return err }, func(name string) error { return b.seg.DeleteBranch(ctx, name, true) }},
+	} {
+		var took times
+		for i := range 11 {
+			if err := some(); err != nil {
+				return out, err
+			}
+			name := fmt.Sprintf("%s-%d", f.what, i)
+			one, err := timed(1, func(int) error { return f.make(name) })
+			if err != nil {
+				return out, err
+			}
+			took = append(took, one...)
+			if err := f.drop(name); err != nil {
+				return out, err
+			}
+		}
+		took = sorted(took)
+		r := atMost(10, result{Name: f.what, What: fmt.Sprintf("%s of %s keys acknowledged, p50", f.what, count(b.keys)), Value: took.at(0.5), Unit: "ms"})
+		r.Detail = fmt.Sprintf("most %.1f ms", took.at(1))
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// changes are how many keys differ between the two states that are compared.
+const changes = 1000
+
+// diff compares two snapshots, of which nothing is in memory.
+func (b *bench) diff(ctx context.Context) ([]result, error) {
+	var out []result
+	for _, f := range []struct {
+		name, what   string
+		ranges       int
+		ms, megabyte float64
+	}{
+		{"diff-ranges", "1,000 changes in 100 ranges", changes / 10, 100, 5},
+		{"diff-random", "1,000 changes anywhere", changes, 0, 50},
+	} {
+		took, read, err := b.differ(ctx, f.ranges)
+		if err != nil {
+			return out, err
+		}
+		what := fmt.Sprintf("diff of two snapshots of %s keys, %s", count(b.keys), f.what)
+		out = append(out, atMost(f.ms, result{Name: f.name, What: what, Value: ms(took), Unit: "ms"}),
+			atMost(f.megabyte, result{Name: f.name + "-read", What: what + ", read", Value: float64(read) / (1 << 20), Unit: "MiB"}))
+	}
+	return out, nil
+}
+
+// differ changes keys in so many ranges between two snapshots, and compares these.
+func (b *bench) differ(ctx context.Context, ranges int) (took time.Duration, read int64, err error) {
+	bucket, err := b.largest(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	names := [2]string{"before", "after"}
+	for _, name := range names { // of a run that was stopped
+		if err := bucket.DeleteSnapshot(ctx, name); err != nil && !errors.Is(err, segment.ErrNoSuchSnapshot) {
+			return 0, 0, err
+		}
+	}
+	if _, err := bucket.CreateSnapshot(ctx, names[0]); err != nil {
+		return 0, 0, err
+	}
+	rng := rand.New(rand.NewPCG(uint64(ranges), b.keys))
+	for range ranges {
+		p, err := bucket.List(ctx, segment.ListOptions{After: key(rng.Uint64N(b.keys)), Limit: changes / ranges})
+		if err != nil {
+			return 0, 0, err
+		}
+		for _, e := range p.Entries {
+			if _, err := bucket.Writer(ctx, 0).Commit(ctx, e.Version.Key, segment.Attrs{ETag: fmt.Sprint(rng.Uint64())}, segment.Cond{}); err != nil {
+				return 0, 0, err
+			}
+		}
+	}
+	if _, err := bucket.CreateSnapshot(ctx, names[1]); err != nil {
+		return 0, 0, err
+	}
+	if _, err := bucket.Fold(ctx); err != nil { // the snapshot's roots are made
+		return 0, 0, err
+	}
+	if err := b.reopen(ctx); err != nil {
+		return 0, 0, err
+	}
+	if bucket, err = b.largest(ctx); err != nil {
+		return 0, 0, err
+	}
+	var at [2]*segment.Bucket
+	for i, name := range names {
+		if at[i], err = bucket.At(ctx, name); err != nil {
+			return 0, 0, err
+		}
+	}
+	began, before, n := time.Now(), readSoFar(), 0
+	for _, err := range segment.Diff(ctx, at[0], at[1], "") {
+		if err != nil {
+			return 0, 0, err
+		}
+		n++
+	}
+	took, read = time.Since(began), readSoFar()-before
+	if n < changes*9/10 || n > changes { // of random keys, some may be the same
+		return 0, 0, fmt.Errorf("%d differences, not %d", n, changes)
+	}
+	for _, name := range names {
+		err = errors.Join(err, bucket.DeleteSnapshot(ctx, name))
+	}
+	return took, read, err
+}
+
+// renamedKeys are in the folder that is renamed.
+const renamedKeys = 100_000
+
+// rename moves a folder of a hundred thousand keys there and back.
+func (b *bench) rename(ctx context.Context) ([]result, error) {
+	n := min(renamedKeys, b.keys)
+	bucket, err := b.bucket(ctx, fmt.Sprintf("folder-%d", n), segment.Settings{})
+	if err != nil {
+		return nil, err
+	}
+	l := loading{bench: b, bucket: bucket, to: n}
+	if at, err := bucket.List(ctx, segment.ListOptions{Limit: 1}); err != nil {
+		return nil, err
+	} else if len(at.Entries) == 0 || uint64(bucket.Stats().Objects) < n {
+		if err := l.run(ctx); err != nil {
+			return nil, err
+		}
+	}
+	from, to := "data/", "moved/"
+	took, carried := times{}, 0
+	for range 4 {
+		if p, err := bucket.List(ctx, segment.ListOptions{Prefix: from, Limit: 1}); err != nil {
+			return nil, err
+		} else if len(p.Entries) == 0 {
+			from, to = to, from
+		}
+		end := b.seg.LogEnd()
+		one, err := timed(1, func(int) error {
+			_, err := bucket.RenamePrefix(ctx, from, to, segment.RenameOptions{})
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, one...)
+		items, _, err := b.seg.FeedFrom(ctx, end, 1<<20)
+		if err != nil {
+			return nil, err
+		}
+		carried = 0
+		for _, it := range items {
+			carried += len(it.Record)
+		}
+	}
+	took = sorted(took)
+	what := fmt.Sprintf("rename of a folder of %s keys", count(n))
+	return []result{
+		atMost(1000, result{Name: "rename", What: what + " acknowledged, p50", Value: took.at(0.5), Unit: "ms"}),
+		atMost(1024, result{Name: "rename-log", What: what + ", in the log and on a link", Value: float64(carried), Unit: "bytes"}),
+	}, nil
+}

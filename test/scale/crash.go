@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+)
+
+// crashed is how many records a start after a crash finds over the last fold.
+const crashed = 400_000
+
+// start opens the store after the process that had it open was killed.
+func (b *bench) start(ctx context.Context) ([]result, error) {
+	n := min(crashed, b.keys/4)
+	if err := b.close(); err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, "-keys", fmt.Sprint(b.keys), "-dir", filepath.Dir(b.dir), "-crash", fmt.Sprint(n))
+	cmd.Stderr = os.Stderr
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !exit.Sys().(syscall.WaitStatus).Signaled() {
+		err = fmt.Errorf("the process that was to be killed ended by itself: %w", err)
+	} else {
+		err = nil
+	}
+	cpu := processor()
+	var openErr error
+	b.site, openErr = open(ctx, b.dir)
+	if err = errors.Join(err, openErr); err != nil {
+		return nil, err
+	}
+	r := atMost(0, result{Name: "start", What: fmt.Sprintf("start after kill -9, %s keys, %s records since the last state", count(b.keys), count(n)), Value: b.opened.Seconds(), Unit: "s"})
+	r.Detail = fmt.Sprintf("%.1f s of processors", (processor() - cpu).Seconds())
+	return []result{r}, nil
+}
+
+// die writes n records over a fold, and kills the process.
+func (b *bench) die(ctx context.Context, n uint64) error {
+	bucket, err := b.largest(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := bucket.Fold(ctx); err != nil {
+		return err
+	}
+	if err := b.reopen(ctx); err != nil { // which writes a state behind the fold
+		return err
+	}
+	if bucket, err = b.largest(ctx); err != nil {
+		return err
+	}
+	failed := make([]error, b.workers)
+	var writers sync.WaitGroup
+	for w := range b.workers {
+		writers.Go(func() {
+			rng := rand.New(rand.NewPCG(4, uint64(w)))
+			for range n / uint64(b.workers) {
+				if failed[w] = errors.Join(failed[w], put(ctx, bucket, rng.Uint64N(b.keys))); failed[w] != nil {
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+}
+
+func (b *bench) reopen(ctx context.Context) error {
+	err := b.close()
+	var openErr error
+	if b.site, openErr = open(ctx, b.dir); openErr != nil {
+		b.site = nil
+	}
+	return errors.Join(err, openErr)
+}
