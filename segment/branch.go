@@ -387,13 +387,13 @@ func (s *Segment) DeleteBranch(ctx context.Context, name string, force bool) err
 	})
 }
 
-// checkMerged refuses a branch that lists what it did not list when it began.
+// checkMerged refuses a branch that lists what it did not list when it and its parent last knew the same.
 func (b *Bucket) checkMerged(ctx context.Context, name string) error {
-	began, err := b.freeze(b.doc.Load().beginning(), "beginning")
+	base, err := b.mergeBase()
 	if err != nil {
 		return err
 	}
-	for d, err := range diff(ctx, began, b, "") {
+	for d, err := range diff(ctx, base, b, "") {
 		return cmp.Or(err, fmt.Errorf("branch %q has changes, of %q for one, that were not merged: %w", name, d.Key, ErrUnmerged))
 	}
 	return nil

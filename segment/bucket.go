@@ -37,6 +37,8 @@ type Bucket struct {
 	fold   sync.Mutex   // one fold or merge at a time
 	ends   sync.Mutex   // of seals: whoever ends one, by its document or by deleting it, finds it and commits that under it; taken after fold
 
+	mergers sync.Mutex // of a branch: one merge with its parent at a time, whichever way
+
 	folded time.Time // when the last fold for a peer was; guarded by fold
 
 	seq  sync.Mutex // order of dots, stamps and log positions

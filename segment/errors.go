@@ -24,6 +24,7 @@ var (
 	ErrSnapshotExists  = errors.New("snapshot exists")
 	ErrReadOnly        = errors.New("a snapshot cannot be changed")
 	ErrUnmerged        = errors.New("branch is not merged")
+	ErrMergeConflict   = errors.New("merge conflict")
 	ErrTargetExists    = errors.New("the target exists")
 	ErrTooManyKeys     = errors.New("too many keys for one write")
 	// ErrLocked says that a version is kept: by a retention that is not over, or a legal hold.

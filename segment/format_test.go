@@ -133,6 +133,7 @@ func formats(t testing.TB) map[string]struct {
 	rt := root{chunk.ID{1}, chunk.ID{2}, Vector{sampleOrigin: 5, Origin{9, 1}: 1}, *r.settings}
 	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4}}
 	fa := fileAttrs{SymbolicLink, 0o6750, 1000, 100, 1795000000123456789, -5, FileID{1, 2}, 77, "../target", map[string]string{"user.a": "1", "user.b": "\x00"}, nil}
+	md := &mergeDoc{branch: BucketID{1, 2}, id: SnapshotID{6}, from: BucketID{1, 2}, into: BucketID{9}, created: 0x78, by: 5, root: rt.appendTo(nil), stats: counters{1, 2, 3, 4}, after: rt.seen, merged: Merged{1, 2, 3, 4}}
 	branch := *d
 	branch.origin = &origin{BucketID{9}, SnapshotID{3, 4}, SnapshotID{5}, rt.appendTo(nil), counters{1, 2, 3, 4}, rt.seen}
 	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
@@ -231,6 +232,13 @@ func formats(t testing.TB) map[string]struct {
 		}},
 		"bucket-document-homed": {homedDoc.appendTo(nil), func(b []byte) ([]byte, error) {
 			d, err := parseBucketDoc(b)
+			if err != nil {
+				return nil, err
+			}
+			return d.appendTo(nil), nil
+		}},
+		"merge-document": {md.appendTo(nil), func(b []byte) ([]byte, error) {
+			d, err := parseMergeDoc(b)
 			if err != nil {
 				return nil, err
 			}

@@ -110,6 +110,13 @@ func (h head) address(key string, mode Versioning, resolve bool) effect {
 	return e
 }
 
+// leaving is e without what it does to a version.
+func (e effect) leaving(id VersionID) effect {
+	e.gone = slices.DeleteFunc(e.gone, func(g goneHold) bool { return g.version == id })
+	e.over = slices.DeleteFunc(e.over, func(v VersionID) bool { return v == id })
+	return e
+}
+
 // remains says whether the key would still have versions after e: then a delete must leave a marker, or it would uncover them.
 func (h head) remains(e effect) bool {
 	left := h.count

@@ -178,6 +178,11 @@ func (s *Segment) idleMarks() (out []SnapshotID) {
 	n := &s.names
 	n.mu.RLock()
 	defer n.mu.RUnlock()
+	for _, of := range n.merges {
+		for _, d := range of {
+			known[d.id] = true
+		}
+	}
 	for _, of := range n.snapshots {
 		for _, d := range of {
 			known[d.id] = true

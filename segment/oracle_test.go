@@ -12,11 +12,12 @@ import (
 type oracle struct {
 	written map[BucketID]map[Dot]*record
 	origins map[BucketID]*origin          // of branches
+	merged  map[BucketID]bool             // others were merged into them
 	renames map[BucketID]map[Dot][]effect // what those of directories do, once it was asked
 }
 
 func newOracle() *oracle {
-	return &oracle{map[BucketID]map[Dot]*record{}, map[BucketID]*origin{}, map[BucketID]map[Dot][]effect{}}
+	return &oracle{map[BucketID]map[Dot]*record{}, map[BucketID]*origin{}, map[BucketID]bool{}, map[BucketID]map[Dot][]effect{}}
 }
 
 // learn takes in the records of a site's own that its log holds from pos on, and returns the position to go on from. A dot with another
@@ -316,7 +317,7 @@ func (o *oracle) checkFates(id BucketID, c Vector) error {
 			if v == nil || !put.own(&e) || !c.Has(put.Dot) {
 				continue
 			}
-			removed, seen := false, false
+			removed, seen, beside := false, false, false
 			concurrent := put.movedAnother(o.effects(id, put), i) // a conflict moves whole
 			for d, r := range all {
 				if !c.Has(d) || d == put.Dot {
@@ -331,13 +332,14 @@ func (o *oracle) checkFates(id BucketID, c Vector) error {
 						removed = true
 					}
 					concurrent = concurrent || !r.sees(v.Dot) && !put.sees(d)
+					beside = beside || o.merged[id] && r.sees(v.Dot) && !explicit && !slices.Contains(e.over, v.VersionID) && o.elsewhere(id, e.hold)
 					seen = seen || r.sees(v.Dot)
 				}
 			}
 			switch {
 			case held[v.named()] == nil && !removed:
 				return fmt.Errorf("%v of %q is lost", v.Dot, v.Key)
-			case open[v.named()] && !concurrent:
+			case open[v.named()] && !concurrent && !beside:
 				return fmt.Errorf("false conflict: %v of %q", v.Dot, v.Key)
 			case held[v.named()] != nil && !open[v.named()] && !current[v.named()] && !seen && !v.Marker:
 				return fmt.Errorf("hidden conflict: nobody had seen %v of %q, which is neither current nor open", v.Dot, v.Key)
@@ -427,6 +429,9 @@ func (o *oracle) checkAddressed(id BucketID) error {
 			if (r.rename != nil || len(r.effects) > 1) && e.hold != nil && !e.hold.Marker {
 				plain = true
 			} else if e.hold != nil && e.hold.Attrs.ETag != "" && !slices.ContainsFunc(known[e.key], func(v *Version) bool { return v.Attrs.ETag == e.hold.Attrs.ETag }) {
+				if o.merged[id] && o.elsewhere(id, e.hold) {
+					continue
+				}
 				resolves = strings.HasPrefix(e.hold.Attrs.ETag, resolving) // else it was put, and is no copy of what a resolution kept
 				plain = !resolves
 			}
@@ -449,6 +454,20 @@ func oldest(losers []*Version, named map[VersionID]bool, n int) bool {
 		}
 	}
 	return true
+}
+
+// elsewhere says whether another bucket has a version of a put's content: it was merged, perhaps.
+func (o *oracle) elsewhere(id BucketID, v *Version) bool {
+	for other, all := range o.written {
+		for _, r := range all {
+			for _, e := range r.effects {
+				if other != id && e.hold != nil && alike(e.hold, v) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func render(m map[string][]*Version) string {

@@ -89,7 +89,7 @@ func (m *sim) act(s *site) error {
 	case n < 6:
 		m.step = "delete bucket"
 		return allow(s.DeleteBucket(m.ctx, fmt.Sprintf("bucket%d", m.rng.IntN(2))), ErrNoSuchBucket, ErrBucketNotEmpty)
-	case n < 8:
+	case n < 10:
 		return m.branch(s)
 	case n < 48:
 		return m.write(s)
@@ -151,6 +151,9 @@ func (m *sim) branch(s *site) error {
 		m.step = "delete " + name
 		return allow(s.DeleteBranch(m.ctx, name, m.rng.IntN(2) == 0), ErrNoSuchBucket, ErrUnmerged, ErrUnavailable)
 	}
+	if m.rng.IntN(2) == 0 {
+		return m.merge(s, name)
+	}
 	m.step = "make " + name
 	b := m.anyBucket(s)
 	if b == nil {
@@ -159,6 +162,25 @@ func (m *sim) branch(s *site) error {
 	m.step += " of " + b.Info().Name
 	_, err := s.CreateBranch(m.ctx, b.Info().Name, name)
 	return allow(err, ErrBucketExists)
+}
+
+// merge merges a branch into its parent, or the other way.
+func (m *sim) merge(s *site, name string) error {
+	m.step = "merge " + name
+	from, err := s.Bucket(name)
+	if err != nil {
+		return nil
+	}
+	o := from.doc.Load().origin
+	into := s.bucket(o.parent)
+	if m.rng.IntN(3) == 0 {
+		from, into = into, from
+	}
+	m.oracle.merged[into.id] = true
+	p := mergePolicies()[m.rng.IntN(4)]
+	m.step += fmt.Sprintf(" by %v, %v into %v", p, from.id, into.id)
+	_, err = Merge(m.ctx, from, into, MergeOptions{Policy: p, oneByOne: true})
+	return allow(err, ErrNoSuchBucket, ErrUnavailable, ErrMergeConflict, ErrNotHome)
 }
 
 // rebuild gives a site a build that reads all that others write, or one that does not.
@@ -465,7 +487,11 @@ func (m *sim) anyVersion(b *Bucket, key string) *Version {
 // powerCut lets a write be caught by it.
 func (m *sim) powerCut(s *site) error {
 	s.fs.CutAfter(s.fs.Ops() + m.rng.IntN(4))
-	_ = m.write(s)
+	if m.rng.IntN(4) == 0 {
+		_ = m.branch(s)
+	} else {
+		_ = m.write(s)
+	}
 	m.step = "power cut in " + m.step
 	m.reopen(s, s.fs)
 	return nil

@@ -374,8 +374,8 @@ type SnapshotRef struct {
 // NewSnapshots holds a value when snapshots may have become known since it was last received from. It is for one receiver.
 func (s *Segment) NewSnapshots() <-chan struct{} { return s.names.snapshotNews }
 
-// MissingSnapshots are those whose metadata is not all here, and what branches begin with as if it were a snapshot of each, of parents
-// first.
+// MissingSnapshots are those whose metadata is not all here, and what branches begin with, of parents first, and bases of merges, as if
+// they were snapshots.
 func (s *Segment) MissingSnapshots(ctx context.Context) ([]SnapshotRef, error) {
 	s.names.mu.RLock()
 	var all []SnapshotRef
@@ -385,6 +385,9 @@ func (s *Segment) MissingSnapshots(ctx context.Context) ([]SnapshotRef, error) {
 		}
 	}
 	s.names.mu.RUnlock()
+	for _, d := range s.bases() {
+		all = append(all, SnapshotRef{d.from, d.id})
+	}
 	out := slices.DeleteFunc(all, func(r SnapshotRef) bool { return s.hasSnapshot(r.ID) })
 	for _, b := range s.allBuckets() {
 		if b.waits() == nil || b.gone() {
@@ -415,6 +418,9 @@ func (s *Segment) snapshotDoc(r SnapshotRef) (*Bucket, *snapshotDoc, error) {
 		}
 		if d := b.doc.Load().beginning(); d != nil && d.id == r.ID {
 			return b, d, nil
+		}
+		if d := s.baseNamed(r); d != nil {
+			return b, d.kept(), nil
 		}
 	}
 	return nil, nil, fmt.Errorf("snapshot %v of bucket %v: %w", r.ID, r.Bucket, ErrNoSuchSnapshot)
@@ -456,6 +462,9 @@ func (s *Segment) AdoptSnapshot(ctx context.Context, r SnapshotRef, remote chunk
 	n, err := b.foldNow(ctx)
 	if err == nil {
 		err = b.keepNodes(ctx, n, d, remote)
+	}
+	if err == nil && s.baseNamed(r) != nil { // a merge decides by it
+		err = b.vet(ctx, n, d)
 	}
 	if err == nil {
 		err = s.markSnapshot(ctx, b.domain, d)

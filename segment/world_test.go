@@ -193,7 +193,7 @@ func (w *world) bring(r, s *site, ref SnapshotRef) error {
 func (w *world) begin(r, s *site) error {
 	missing, err := r.MissingSnapshots(w.ctx)
 	for _, ref := range missing {
-		if !slices.Contains(r.Beginnings(ref.Bucket), ref) {
+		if !slices.Contains(r.Beginnings(ref.Bucket), ref) && r.baseNamed(ref) == nil {
 			continue // of a snapshot
 		}
 		if err := w.bring(r, s, ref); err != nil && !errors.Is(err, ErrNoSuchSnapshot) {

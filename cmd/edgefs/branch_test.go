@@ -45,6 +45,28 @@ func TestBranches(t *testing.T) {
 	if out := good(t, "branch", "list"); !strings.Contains(out, "of photos, 1 write since") {
 		t.Errorf("%q", out)
 	}
+	goodWith(t, "parent", "put", "-", "photos/k")
+	goodWith(t, "branch", "put", "-", "work/k")
+	if out := good(t, "merge", "work", "photos", "--dry-run"); out != "! k\n+ l\n1 key would be put, 0 deleted, 1 changed on both sides\n" && out != "+ l\n! k\n1 key would be put, 0 deleted, 1 changed on both sides\n" {
+		t.Errorf("%q", out)
+	}
+	bad(t, 1, "merge conflict", "merge", "work", "photos", "--fail")
+	bad(t, 2, "one of them", "merge", "work", "photos", "--fail", "--ours")
+	bad(t, 1, "branch of the other", "merge", "other", "photos")
+	m := jsonOf[struct {
+		Keys           []struct{ Key, Action string }
+		Put, Conflicts int
+	}](t, "merge", "work", "photos")
+	if m.Put != 1 || m.Conflicts != 1 || len(m.Keys) != 1 || m.Keys[0].Key != "k" || m.Keys[0].Action != "conflict" {
+		t.Errorf("%+v", m)
+	}
+	if out := good(t, "cat", "photos/k"); out != "branch" {
+		t.Errorf("%q", out)
+	}
+	if out := good(t, "merge", "work", "photos"); out != "0 keys put, 0 deleted\n" {
+		t.Errorf("%q", out)
+	}
+	goodWith(t, "m", "put", "-", "work/m")
 	good(t, "verify", "work")
 	bad(t, 2, "say --yes", "branch", "delete", "work")
 	bad(t, 1, "not merged", "branch", "delete", "work", "--yes")
@@ -52,7 +74,7 @@ func TestBranches(t *testing.T) {
 	good(t, "branch", "delete", "work", "--yes", "--force")
 	good(t, "branch", "delete", "past", "--yes")
 	bad(t, 3, "no such bucket", "cat", "work/k")
-	if out := good(t, "cat", "photos/k"); out != "second" {
+	if out := good(t, "cat", "photos/k"); out != "branch" {
 		t.Errorf("%q", out)
 	}
 }

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -42,4 +44,42 @@ func (c *Client) DeleteBranch(ctx context.Context, name string, force bool) erro
 		query["force"] = "true"
 	}
 	return c.call(ctx, request{method: http.MethodDelete, path: "/branches/" + url.PathEscape(name), query: query, patient: true}, nil, nil)
+}
+
+// Merge says what to merge into a bucket, a branch of it or the bucket that it is a branch of, and how.
+type Merge struct {
+	From   string `json:"from"`
+	Policy string `json:"policy,omitempty"` // of keys changed on both sides: both (default), ours, theirs or fail
+	DryRun bool   `json:"dryRun,omitempty"` // tell what would be done
+}
+
+// MergeEvent is where a merge stands; the last one has Done. All keys are told of when nothing is written, else those in conflict and, from time
+// to time, where it stands.
+type MergeEvent struct {
+	Key       string `json:"key,omitempty"`
+	Action    string `json:"action,omitempty"` // put, delete or conflict
+	Put       int64  `json:"put"`
+	Deleted   int64  `json:"deleted"`
+	Conflicts int64  `json:"conflicts"` // keys that were changed on both sides
+	Same      int64  `json:"same"`      // keys that were the same already
+	Done      bool   `json:"done,omitempty"`
+	Error     *Error `json:"error,omitempty"` // what broke it off
+}
+
+// Merge merges into a bucket, and tells of each event.
+func (c *Client) Merge(ctx context.Context, into string, m Merge, at func(MergeEvent) error) (e MergeEvent, err error) {
+	return e, c.lines(ctx, request{method: http.MethodPost, path: bucketPath(into, "/merge"), patient: true}, m, func(line *json.Decoder) (bool, error) {
+		var now MergeEvent
+		if err := line.Decode(&now); err != nil {
+			return false, fmt.Errorf("the merge was broken off: %w", err)
+		}
+		e = now
+		if e.Error != nil {
+			return true, e.Error
+		}
+		if e.Done {
+			return true, nil
+		}
+		return false, at(e)
+	})
 }

@@ -17,6 +17,7 @@ const (
 	SnapshotExists Code = "snapshot_exists"
 	ReadOnly       Code = "read_only"
 	Unmerged       Code = "unmerged"
+	MergeConflict  Code = "merge_conflict"
 	Precondition   Code = "precondition_failed"
 	NotHome        Code = "not_home"
 	Invalid        Code = "invalid"
@@ -34,7 +35,7 @@ func (c Code) Status() int {
 	switch c {
 	case NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchLink, NoSuchSnapshot, NotFound:
 		return http.StatusNotFound
-	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Unmerged:
+	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Unmerged, MergeConflict:
 		return http.StatusConflict
 	case Precondition:
 		return http.StatusPreconditionFailed

@@ -24,6 +24,7 @@ func codes() []struct {
 		{segment.ErrSnapshotExists, admin.SnapshotExists},
 		{segment.ErrReadOnly, admin.ReadOnly},
 		{segment.ErrUnmerged, admin.Unmerged},
+		{segment.ErrMergeConflict, admin.MergeConflict},
 		{segment.ErrBucketExists, admin.BucketExists},
 		{segment.ErrBucketNotEmpty, admin.BucketNotEmpty},
 		{segment.ErrNoSuchVersion, admin.NoSuchVersion},

@@ -72,6 +72,8 @@ func New(c Config) *Server {
 
 		"DELETE /buckets/{bucket}/snapshots/{snapshot}": s.deleteSnapshot,
 
+		"POST /buckets/{bucket}/merge": s.merge,
+
 		"GET /branches":             s.branches,
 		"POST /branches":            s.createBranch,
 		"DELETE /branches/{branch}": s.deleteBranch,
