@@ -101,13 +101,19 @@ func (p *accessControlPolicy) ownersOnly() bool {
 	return len(p.Grants) > 0
 }
 
-// stat is the version that a request's key and version id name.
-func (c *call) stat() (segment.Version, error) {
+// versionNamed is which version of the key the request names.
+func (c *call) versionNamed() (*segment.Bucket, segment.VersionRef, error) {
 	b, err := c.segment.Bucket(c.bucket)
 	if err != nil {
-		return segment.Version{}, err
+		return nil, segment.VersionRef{}, err
 	}
 	ref, err := c.versionRef()
+	return b, ref, err
+}
+
+// stat is the version that a request's key and version id name.
+func (c *call) stat() (segment.Version, error) {
+	b, ref, err := c.versionNamed()
 	if err != nil {
 		return segment.Version{}, err
 	}

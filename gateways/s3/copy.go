@@ -98,7 +98,10 @@ func (c *call) copyObject() error {
 	if err != nil {
 		return err
 	}
-	attrs, err := c.copiedAttrs(s, o.Version().Attrs, own)
+	from := o.Version()
+	attrs := from.Attrs
+	attrs.Tags = from.Tags()
+	attrs, err = c.copiedAttrs(s, attrs, own)
 	if err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func (c *call) describe(v *segment.Version, versioned bool) {
 			h.Set(name, value)
 		}
 	}
-	if n := len(v.Attrs.Tags); n > 0 {
+	if n := len(v.Tags()); n > 0 {
 		h.Set("X-Amz-Tagging-Count", strconv.Itoa(n))
 	}
 }

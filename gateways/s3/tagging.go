@@ -18,10 +18,11 @@ func (c *call) getTagging() error {
 	var d document
 	d.begin("Tagging")
 	d.open("TagSet")
-	for _, k := range slices.Sorted(maps.Keys(v.Attrs.Tags)) {
+	tags := v.Tags()
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		d.open("Tag")
 		d.text("Key", k)
-		d.text("Value", v.Attrs.Tags[k])
+		d.text("Value", tags[k])
 		d.close("Tag")
 	}
 	d.close("TagSet")
@@ -51,7 +52,17 @@ func (c *call) putTagging() error {
 func (c *call) deleteTagging() error { return c.setTags(nil, http.StatusNoContent) }
 
 func (c *call) setTags(tags map[string]string, status int) error {
-	return errNotImplemented.say("Changing the tags of an object is not supported; they can be given when it is written.")
+	b, ref, err := c.versionNamed()
+	if err != nil {
+		return err
+	}
+	v, err := b.SetTags(c.r.Context(), c.key, ref, tags, segment.Cond{})
+	if err != nil {
+		return c.markerFault(err, ref)
+	}
+	c.tellVersion(&v)
+	c.w.WriteHeader(status)
+	return nil
 }
 
 // tellVersion sets the header with a version's id where versions have one.

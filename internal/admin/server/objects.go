@@ -22,7 +22,7 @@ import (
 func (s *Server) objectOf(v segment.Version) admin.Object {
 	return admin.Object{
 		Key: v.Key, Version: v.Ref(), Marker: v.Marker, Size: v.Size(), Modified: v.Modified(), ETag: v.Attrs.ETag,
-		Segment: s.Segment.SegmentName(v.Dot.Segment), Meta: v.Attrs.Meta, Tags: v.Attrs.Tags, LoserOf: v.LoserOf,
+		Segment: s.Segment.SegmentName(v.Dot.Segment), Meta: v.Attrs.Meta, Tags: v.Tags(), LoserOf: v.LoserOf,
 	}
 }
 
