@@ -30,6 +30,8 @@ type Bucket struct {
 	snapshotID SnapshotID  // of a snapshot
 	sealedIn   *Bucket     // of a snapshot that was a seal of that bucket when this was made
 
+	forwarding chan struct{} // one for each write that the home is asked for
+
 	open openFiles // by file clients
 
 	intake sync.RWMutex // who takes in what peers have shares it, until that is applied; a rename excludes them
@@ -53,6 +55,7 @@ type Bucket struct {
 	others   Vector // what has been seen of other origins; replaced, never changed
 	applied  uint64 // of this life's writes
 	settings settingsRecord
+	done     doneList
 	since    uint64 // log position up to which the settings were applied
 	stats    counters
 	last     uint64      // log position of the last entry that touched the bucket
@@ -66,7 +69,8 @@ type Bucket struct {
 }
 
 func newBucket(s *Segment, id BucketID, doc *bucketDoc) *Bucket {
-	b := &Bucket{s: s, id: id, domain: s.domainOf(doc.domain), overlay: newOverlay(), others: Vector{}}
+	b := &Bucket{s: s, id: id, domain: s.domainOf(doc.domain), overlay: newOverlay(), others: Vector{},
+		forwarding: make(chan struct{}, maxForwards)}
 	b.doc.Store(doc)
 	b.stores = dedup.Stores{Data: s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: s.cfg.Chunks.Open(b.domain, chunk.Meta)}
 	b.trees = newTrees(b)
@@ -93,7 +97,7 @@ func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
 
 // setBase makes base the bucket's, with nothing over it. The caller holds mu, or is alone.
 func (b *Bucket) setBase(n *base) {
-	b.base, b.stats, b.settings, b.since = n, n.stats, n.root.settings, max(n.at, n.covers)
+	b.base, b.stats, b.settings, b.since, b.done = n, n.stats, n.root.settings, max(n.at, n.covers), n.root.done
 	gone := b.tail.seq() + 1 // all may be other than it was
 	b.overlay, b.layers, b.tail, b.cost, b.renamed = newOverlay(), nil, tail{gone: gone}, 0, 0
 	b.setSeen(n.seen)
@@ -247,6 +251,7 @@ func (b *Bucket) apply(ctx context.Context, pos uint64, r *record, h *hint, raw 
 	if r.settings != nil {
 		b.settings, b.since = b.settings.newer(*r.settings), pos
 	}
+	b.done = b.done.after(r)
 	weight := int64(0)
 	if r.expands() { // it is accounted for beside the others
 		weight, b.cost = b.cost-cost, cost

@@ -370,6 +370,7 @@ type root struct {
 	heads, history chunk.ID
 	seen           Vector
 	settings       settingsRecord
+	done           doneList
 }
 
 const rootFormat = 1
@@ -383,7 +384,11 @@ func (r root) appendTo(b []byte) []byte {
 		b = putMessage(b, 3, r.history[:])
 	}
 	b = putSome(b, 4, r.seen.appendTo)
-	return putPart(b, 5, r.settings.appendTo)
+	b = putPart(b, 5, r.settings.appendTo)
+	if r.settings.Policy == Home || len(r.done) > 0 { // there even when it is empty: a build that does not know it must not merge it
+		b = putPart(b, 6, r.done.appendTo)
+	}
+	return b
 }
 
 func parseRoot(b []byte) (r root, err error) {
@@ -401,6 +406,8 @@ func parseRoot(b []byte) (r root, err error) {
 			r.seen, err = parseVector(f.b)
 		case 5:
 			r.settings, err = parseSettingsRecord(f.b)
+		case 6:
+			r.done, err = parseDoneList(f.b)
 		default: // a state that this build cannot merge
 			return fmt.Errorf("root field %d: %w", f.num, ErrForeign)
 		}

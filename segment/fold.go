@@ -30,13 +30,13 @@ type sealed struct {
 	base    *base
 	overlay *overlay
 	covers  uint64
-	root    root // seen and settings
+	root    root // seen, settings and requests
 	stats   counters
 }
 
 // now is the bucket as it is. The caller holds mu.
 func (b *Bucket) now() sealed {
-	return sealed{b.base, b.overlay.Copy(), b.last, root{seen: b.seenLocked(), settings: b.settings}, b.stats}
+	return sealed{b.base, b.overlay.Copy(), b.last, root{seen: b.seenLocked(), settings: b.settings, done: b.done}, b.stats}
 }
 
 // folded says whether the base is all there is.
@@ -299,6 +299,10 @@ func (b *Bucket) applyMerge(ctx context.Context, pos uint64, m mergeItem) error 
 func (b *Bucket) merging(ctx context.Context, a *base, theirs root, remote *tree.Store) (_ root, _ counters, newest HLC, _ error) {
 	theirTree := b.tree(remote, theirs.history)
 	settings := a.root.settings.newer(theirs.settings)
+	done := a.done.merged(theirs.done, a.seen, theirs.seen)
+	if err := done.check(); err != nil {
+		return root{}, counters{}, 0, err
+	}
 	history, err := a.historyTree.Apply(ctx, b.mergeEdits(ctx, a, theirs.seen, settings.by.Epoch, theirTree, &newest))
 	if err != nil {
 		return root{}, counters{}, 0, fmt.Errorf("merge history: %w", err)
@@ -307,7 +311,7 @@ func (b *Bucket) merging(ctx context.Context, a *base, theirs root, remote *tree
 	if err != nil {
 		return root{}, counters{}, 0, fmt.Errorf("merge heads: %w", err)
 	}
-	return root{heads.Root(), history.Root(), a.seen.Join(theirs.seen), settings}, stats, max(newest, theirs.settings.by.HLC), nil
+	return root{heads.Root(), history.Root(), a.seen.Join(theirs.seen), settings, done}, stats, max(newest, theirs.settings.by.HLC), nil
 }
 
 // headsOf makes the heads and counters of a history out of those of a, at the cost of what differs.

@@ -130,7 +130,18 @@ func formats(t testing.TB) map[string]struct {
 		again func([]byte) ([]byte, error)
 	}
 	v, r, e, d := sampleVersion(t), sampleRecord(t), sampleEntry(t), sampleDoc()
-	rt := root{chunk.ID{1}, chunk.ID{2}, Vector{sampleOrigin: 5, Origin{9, 1}: 1}, *r.settings}
+	rt := root{chunk.ID{1}, chunk.ID{2}, Vector{sampleOrigin: 5, Origin{9, 1}: 1}, *r.settings, nil}
+	remembering := root{seen: Vector{sampleOrigin: 5}, settings: settingsRecord{homed(), sampleID}, done: doneList{
+		{sampleOlder, RequestName{1}, outcome{sampleOlder, true, false}},
+		{sampleID, RequestName{2}, outcome{sampleOlder, false, true}},
+	}}
+	req := &Request{
+		Bucket: BucketID{1, 2}, Name: RequestName{3}, acks: []RequestName{{4}, {5}}, verb: verbPut, key: "k", put: &Version{Key: "k", Content: v.Content, Attrs: v.Attrs},
+		cond:    Cond{Absent: true, Match: []string{"a", "b"}, Version: &sampleID, Open: []VersionID{sampleID, sampleOlder}, Resolve: true},
+		payload: [][]byte{[]byte("payload")},
+	}
+	remove := &Request{Bucket: BucketID{1, 2}, Name: RequestName{3}, verb: verbRemove, key: "k", ref: VersionRef{ID: sampleID, Null: true}, cond: Cond{Match: []string{}, Open: []VersionID{}}}
+	ans := &Answer{outcome{sampleID, true, true}, refusalOf(ErrPrecondition), "the current version is another", Vector{sampleOrigin: 5}, true}
 	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4}}
 	fa := fileAttrs{SymbolicLink, 0o6750, 1000, 100, 1795000000123456789, -5, FileID{1, 2}, 77, "../target", map[string]string{"user.a": "1", "user.b": "\x00"}, nil}
 	md := &mergeDoc{branch: BucketID{1, 2}, id: SnapshotID{6}, from: BucketID{1, 2}, into: BucketID{9}, created: 0x78, by: 5, root: rt.appendTo(nil), stats: counters{1, 2, 3, 4}, after: rt.seen, merged: Merged{1, 2, 3, 4}}
@@ -153,6 +164,13 @@ func formats(t testing.TB) map[string]struct {
 	losses := []loss{{sampleID, 0x77}, {sampleOlder, 0x78}}
 	av, ar := sampleAmended(t), sampleAmending(t)
 	locked := Settings{Versioning: Versioned, Locks: LockSettings{Enabled: true, Mode: Compliance, Days: 30}}
+	rerequest := func(b []byte) ([]byte, error) {
+		r, err := ParseRequest(b)
+		if err != nil {
+			return nil, err
+		}
+		return r.Append(nil), nil
+	}
 	return map[string]format{
 		"version-amended": {av.appendTo(nil, false), func(b []byte) ([]byte, error) {
 			v, err := parseVersion(b)
@@ -229,6 +247,23 @@ func formats(t testing.TB) map[string]struct {
 				return nil, err
 			}
 			return d.appendTo(nil), nil
+		}},
+		"record-request": {(&record{VersionID: sampleID, request: &answered{RequestName{1, 2}, outcome{sampleOlder, true, false}, false, []Dot{sampleOlder.Dot}}}).appendTo(nil), rerecord},
+		"request":        {req.Append(nil), rerequest},
+		"request-remove": {remove.Append(nil), rerequest},
+		"answer": {ans.Append(nil), func(b []byte) ([]byte, error) {
+			a, err := ParseAnswer(b)
+			if err != nil {
+				return nil, err
+			}
+			return a.Append(nil), nil
+		}},
+		"root-homed": {remembering.appendTo(nil), func(b []byte) ([]byte, error) {
+			r, err := parseRoot(b)
+			if err != nil {
+				return nil, err
+			}
+			return r.appendTo(nil), nil
 		}},
 		"bucket-document-homed": {homedDoc.appendTo(nil), func(b []byte) ([]byte, error) {
 			d, err := parseBucketDoc(b)

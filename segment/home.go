@@ -34,6 +34,13 @@ func (b *Bucket) settingsNow() settingsRecord {
 	return b.settings
 }
 
+// doneNow are the requests that are remembered.
+func (b *Bucket) doneNow() doneList {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.done
+}
+
 // notHome says who the home is.
 func (b *Bucket) notHome(set Settings) error {
 	return fmt.Errorf("the home of bucket %q is %s: %w", b.doc.Load().name, b.homeName(set), ErrNotHome)

@@ -98,8 +98,10 @@ func TestABucketCanBeginAtItsHome(t *testing.T) {
 		_, err := s.bucket(bucket.ID()).Put(w.ctx, "k", Attrs{}, Cond{}, strings.NewReader("v"))
 		return err
 	}
+	b.cfg.Forward = nil
+	b.restart()
 	if err := put(b); !errors.Is(err, ErrNotHome) {
-		t.Errorf("a write elsewhere: %v", err)
+		t.Errorf("a write at a segment that hands none over: %v", err)
 	}
 	if err := put(a); err != nil {
 		t.Errorf("a write at home: %v", err)
@@ -107,7 +109,7 @@ func TestABucketCanBeginAtItsHome(t *testing.T) {
 	if err := a.newLife(a.Origin().Inc + 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := put(a); !errors.Is(err, ErrNotHome) {
+	if err := put(a); !errors.Is(err, ErrUnavailable) || !errors.Is(err, ErrNotAsked) {
 		t.Errorf("a write of another life: %v", err)
 	}
 	if err := bucket.Configure(w.ctx, func(s *Settings) error { s.Full = true; return nil }); !errors.Is(err, ErrNotHome) {

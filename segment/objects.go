@@ -91,6 +91,8 @@ type Object struct {
 	b *Bucket
 	v Version
 	r *dedup.Reader
+
+	open func(path []chunk.ID) chunk.Store // what the content below some nodes is read from
 }
 
 // Open finds a version and reads nothing of its content yet.
@@ -106,11 +108,10 @@ func (b *Bucket) object(v Version) *Object {
 	ref := Ref{b.id, v.stored(), v.VersionID}
 	return b.objectIn(v, func(path []chunk.ID) chunk.Store { return b.readStore(Reading{ref, slices.Clone(path)}) })
 }
-
 func (b *Bucket) objectIn(v Version, open func(path []chunk.ID) chunk.Store) *Object {
 	r := dedup.NewReader(open, v.Content)
 	r.Buffers = b.s.bufs
-	return &Object{b, v, r}
+	return &Object{b, v, r, open}
 }
 
 func (b *Bucket) readStore(r Reading) chunk.Store {

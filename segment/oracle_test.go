@@ -196,7 +196,51 @@ func (o *oracle) check(w *world, s *site, id BucketID) error {
 	if want := o.settings(b, c); b.settingsNow() != want {
 		return fmt.Errorf("%s, having seen %v, has settings %+v, want %+v", s.Name(), c, b.settingsNow(), want)
 	}
+	if got, want := b.doneNow(), o.done(id, c); !slices.Equal(got, want) {
+		return fmt.Errorf("%s, having seen %v, remembers %+v, want %+v", s.Name(), c, got, want)
+	}
 	return o.checkViews(w, s, b, want)
+}
+
+// done are the requests that no write seen forgets.
+func (o *oracle) done(id BucketID, c Vector) (out doneList) {
+	forgotten := map[Dot]bool{}
+	for d, r := range o.written[id] {
+		if c.Has(d) && r.request != nil {
+			out = append(out, done{r.VersionID, r.request.name, r.request.result(r.VersionID)})
+			for _, f := range r.request.forgets {
+				forgotten[f] = true
+			}
+		}
+	}
+	out = slices.DeleteFunc(out, func(d done) bool { return forgotten[d.by.Dot] })
+	slices.SortFunc(out, compareDone)
+	return out
+}
+
+// checkRequests wants each request done once, unless a segment made itself the home in between.
+func (o *oracle) checkRequests(id BucketID) error {
+	type act struct {
+		name  RequestName
+		epoch Epoch
+	}
+	did := map[act]Dot{}
+	for d, r := range o.written[id] {
+		if r.request == nil {
+			continue
+		}
+		a := act{r.request.name, r.Epoch}
+		if other, ok := did[a]; ok {
+			return fmt.Errorf("%v and %v do one request", d, other)
+		}
+		did[a] = d
+		for _, f := range r.request.forgets {
+			if !r.known().Has(f) {
+				return fmt.Errorf("%v forgets %v, which it had not seen", d, f)
+			}
+		}
+	}
+	return nil
 }
 
 // settings are the newest of those that were seen.

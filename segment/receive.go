@@ -314,6 +314,11 @@ func (r *receipt) admit(ctx context.Context, b *Bucket, item FeedItem) (bool, er
 		}
 		r.set[b.id] = set.newer(*rec.settings)
 	}
+	if rec.request != nil {
+		if err := b.doneNow().check(); err != nil {
+			return false, err
+		}
+	}
 	if rec.expands() {
 		return r.rename(ctx, b, write{bucket: b.id, record: rec, raw: raw}, Cursor{r.life, item.Pos})
 	}

@@ -14,7 +14,8 @@ type record struct {
 	deps      Vector // what its writer had seen of other origins; of its own, all before it
 	effects   []effect
 	settings  *settingsRecord
-	rename    *rename // of a rename; its effects are those that it was expanded to, where that was done
+	rename    *rename   // of a rename; its effects are those that it was expanded to, where that was done
+	request   *answered // that another segment made, or nil
 	unknown   []byte
 }
 
@@ -58,7 +59,7 @@ func (r *record) format() uint64 {
 	if r.rename != nil {
 		return recordFormatRename
 	}
-	if r.settings != nil && r.settings.homed() {
+	if r.request != nil || r.settings != nil && r.settings.homed() {
 		return recordFormatHomed
 	}
 	return recordFormat
@@ -71,6 +72,7 @@ const (
 	recordFieldEffect   = 4
 	recordFieldSettings = 5
 	recordFieldRename   = 6
+	recordFieldRequest  = 7
 
 	effectFieldKey      = 1 // when nothing is held
 	effectFieldPut      = 2 // the record's own version, without id
@@ -96,6 +98,9 @@ func (r *record) appendTo(b []byte) []byte {
 	}
 	if r.rename != nil {
 		b = putPart(b, recordFieldRename, r.rename.appendTo)
+	}
+	if r.request != nil {
+		b = putPart(b, recordFieldRequest, r.request.appendTo)
 	}
 	return append(b, r.unknown...)
 }
@@ -225,6 +230,8 @@ func parseRecord(b []byte) (*record, error) {
 			r.settings = &settingsRecord{s, r.VersionID}
 		case f.num == recordFieldRename && f.typ == protowire.BytesType:
 			r.rename, err = parseRename(f.b)
+		case f.num == recordFieldRequest && f.typ == protowire.BytesType:
+			r.request, err = parseAnswered(f.b)
 		default:
 			r.unknown = append(r.unknown, f.raw...)
 		}

@@ -13,6 +13,9 @@ import (
 // It returns the version that is current then, or the marker that was kept. What it ends is what this segment has seen: see
 // [Cond.Resolve], which lets any write end a conflict.
 func (b *Bucket) Resolve(ctx context.Context, key string, keep VersionRef, c Cond) (Version, error) {
+	if c.request == nil && b.elsewhere() {
+		return b.forwardResolve(ctx, &Request{verb: verbResolve, key: key, ref: keep, cond: c})
+	}
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Version{}, err
@@ -39,6 +42,11 @@ func (b *Bucket) Resolve(ctx context.Context, key string, keep VersionRef, c Con
 		return *kept, nil
 	}
 	if err == nil {
+		if v := p.r.effects[0].hold; v != nil {
+			c.note(p.r, outcome{null: v.Null}, true)
+		} else {
+			c.note(p.r, outcome{kept.VersionID, kept.Null, kept.Marker}, false)
+		}
 		err = b.s.submit(p)
 	}
 	if err != nil {

@@ -42,6 +42,12 @@ type Config struct {
 	// what is lost is lost. It is never called by who serves a peer's Mend, nor while entries of the log are applied.
 	Mend func(ctx context.Context, d chunk.Domain, l Lost, yield func(chunk.Chunk) error) error
 
+	// Forward hands a write to the home of a bucket under the policy Home. Default: such writes are ErrNotHome.
+	Forward ForwardFunc
+	// ForwardPatience is how long a write waits for a home that does not answer, before its outcome is given up as unknown. Default:
+	// [DefaultForwardPatience].
+	ForwardPatience time.Duration
+
 	Clock  func() time.Time // default: time.Now
 	Rand   io.Reader        // of ids; one at a time reads it; default: crypto/rand
 	Logger *slog.Logger
@@ -97,6 +103,9 @@ func (c *Config) setDefaults() {
 	if c.LosersEvery == 0 {
 		c.LosersEvery = time.Minute
 	}
+	if c.ForwardPatience == 0 {
+		c.ForwardPatience = DefaultForwardPatience
+	}
 	if c.LogKeep == 0 {
 		c.LogKeep = 4 * c.LogFileSize
 	}
@@ -117,6 +126,8 @@ type Segment struct {
 	names   names
 	bufs    *dedup.Buffers
 	entries sync.Pool // of *[]byte, see entryBuffer
+
+	forwards forwards
 
 	randomness sync.Mutex // guards cfg.Rand
 
@@ -155,6 +166,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.failure.init()
 	s.keeper.init()
 	s.sealer.init()
+	s.forwards.init()
 	s.broke = make(chan struct{}, 1)
 	s.bounding.crowded = make(chan crowd, crowdedMax)
 	s.names.init()

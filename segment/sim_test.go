@@ -239,8 +239,12 @@ func (m *sim) options() BucketOptions {
 	return BucketOptions{Settings: &set}
 }
 
-// write is one random write of a few keys, which only the home may make under that policy.
-func (m *sim) write(s *site) error { return allow(m.writeAny(s), ErrNotHome) }
+// write is one random write of a few keys. Under the policy home that is the home's to make: it may be cut off, gone, or its answer is lost; and
+// some kinds of write are not handed to it.
+func (m *sim) write(s *site) error {
+	m.lossy = m.rng.IntN(4) == 0
+	return allow(m.writeAny(s), ErrUnavailable, ErrNotHome, ErrNoSuchBucket, ErrNoSuchVersion)
+}
 
 func (m *sim) writeAny(s *site) error {
 	b := m.anyBucket(s)
@@ -577,6 +581,9 @@ func (m *sim) finish(t *testing.T, seed uint64, trace *strings.Builder) {
 			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
 		}
 		if err := m.oracle.checkEpochs(m.sites[0].bucket(id)); err != nil {
+			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
+		}
+		if err := m.oracle.checkRequests(id); err != nil {
 			t.Errorf("seed %d: bucket %v: %v", seed, id, err)
 		}
 		if err := m.oracle.checkAddressed(id); err != nil {

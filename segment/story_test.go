@@ -22,6 +22,8 @@ import (
 //	site a policy POLICY               of bucket box, at its home
 //	site a home b, site a take-home    a hands box over to b; a makes itself its home
 //	site a put KEY VALUE               in bucket box; KEY may be BUCKET/KEY; KEY~SITE is the name of KEY's open loser that SITE wrote
+//	site a cas KEY OLD VALUE           a PUT on condition that the content is OLD, or that there is none: -
+//	lose-answer                        the next answer of a home to another segment is lost on its way
 //	site a delete KEY                  a plain DELETE
 //	site a resolve KEY VERSION         the conflict of KEY ends in favour of VERSION
 //	site a put-resolving KEY VALUE     a PUT that ends it; also: delete-resolving KEY
@@ -82,7 +84,7 @@ func (s *story) refused(what string, err error) {
 	if err == nil {
 		return
 	}
-	for _, known := range []error{ErrNoSuchBucket, ErrBucketExists, ErrBucketNotEmpty, ErrNoSuchVersion, ErrNoSuchKey, ErrNotHome, ErrPrecondition, ErrLocked, ErrNoLocks, ErrClockAhead, ErrQuarantine} {
+	for _, known := range []error{ErrNoSuchBucket, ErrBucketExists, ErrBucketNotEmpty, ErrNoSuchVersion, ErrNoSuchKey, ErrNotHome, ErrPrecondition, ErrLocked, ErrNoLocks, ErrClockAhead, ErrQuarantine, ErrUnavailable} {
 		if errors.Is(err, known) {
 			err = known
 		}
@@ -105,6 +107,8 @@ func (s *story) play(line []string) {
 	switch line[0] {
 	case "site":
 		s.refused(what, s.act(s.site(arg(1)), arg(2), line[3:]))
+	case "lose-answer":
+		s.lossy = true
 	case "cut":
 		s.link(arg(1), arg(2), false)
 	case "heal":
@@ -219,6 +223,12 @@ func (s *story) act(a *site, verb string, args []string) error {
 		_, err = b.Put(s.ctx, key, Attrs{ETag: args[2]}, Cond{Match: args[1:2]}, strings.NewReader(args[2]))
 	case "put":
 		_, err = b.Put(s.ctx, key, Attrs{ETag: args[1]}, Cond{}, strings.NewReader(args[1]))
+	case "cas":
+		c := Cond{Match: []string{args[1]}}
+		if args[1] == "-" {
+			c = Cond{Absent: true}
+		}
+		_, err = b.Put(s.ctx, key, Attrs{ETag: args[2]}, c, strings.NewReader(args[2]))
 	case "put-resolving":
 		_, err = b.Put(s.ctx, key, Attrs{ETag: args[1]}, Cond{Resolve: true}, strings.NewReader(args[1]))
 	case "delete":

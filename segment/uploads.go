@@ -323,6 +323,9 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 	for _, p := range parts {
 		a.Parts = append(a.Parts, p.Size)
 	}
+	if b.elsewhere() {
+		return b.completeElsewhere(ctx, u, c, func(v *Version) { v.Content, v.Attrs = m, a })
+	}
 	defer b.s.latches.lock(b.id, key)()
 	put, err := b.planPut(ctx, key, c, nil, func(v *Version) { v.Content, v.Attrs = m, a })
 	if err != nil {
@@ -336,6 +339,27 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 		return Version{}, fmt.Errorf("complete %q: %w", key, err)
 	}
 	return *put.r.effects[0].hold, nil
+}
+
+// completeElsewhere has the object written at the home, under the upload's name: a completion that is tried again, after a crash too, finds it
+// done for as long as that is remembered. The caller holds the upload's latch.
+func (b *Bucket) completeElsewhere(ctx context.Context, u Upload, c Cond, fill func(*Version)) (Version, error) {
+	r := &Request{key: u.Key, cond: c}
+	if name, err := hex.DecodeString(u.ID); err == nil && len(name) == len(r.Name) {
+		r.Name = RequestName(name)
+	}
+	v, err := b.forwardPut(ctx, r, nil, fill, nil)
+	if err != nil {
+		return Version{}, fmt.Errorf("complete %q: %w", u.Key, err)
+	}
+	end, err := b.planEnd(ctx, b.uploadPrefix(u.Key)+u.ID)
+	if err == nil {
+		err = b.s.submit(end)
+	}
+	if err != nil { // the object is there; what is left of the upload can be given up
+		b.s.cfg.Logger.Warn("a completed upload is still listed", "key", u.Key, "upload", u.ID, "error", err)
+	}
+	return v, nil
 }
 
 // chosenParts are the parts that the client names, whose ETags must be those it was told.

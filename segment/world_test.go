@@ -93,6 +93,8 @@ type world struct {
 	ctx   context.Context
 	sites []*site
 	now   time.Time
+	lossy bool // the next answer of a home is lost
+	slow  bool // what a home did does not come before its answer
 }
 
 type site struct {
@@ -116,7 +118,7 @@ func newSeededWorld(t testing.TB, seed uint64, names ...string) *world {
 			s.peers[other] = other != name
 		}
 		s.cfg = Config{FS: s.fs, Dir: "/" + name, ID: ID(i + 1), Name: name, Chunks: newMapStore(), Secret: [32]byte{7},
-			Clock: func() time.Time { return w.now.Add(s.skew) }, LogFileSize: 1 << 20, sealsWait: true, Rand: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(i)})}
+			Clock: func() time.Time { return w.now.Add(s.skew) }, LogFileSize: 1 << 20, Forward: s.forward, ForwardPatience: 1, sealsWait: true, Rand: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(i)})}
 		s.cfg.LosersEvery = 1000 * time.Hour
 		s.open()
 		w.sites = append(w.sites, s)

@@ -31,6 +31,8 @@ type Cond struct {
 
 	// BypassGovernance removes a version, or shortens its retention, although one of governance is not over.
 	BypassGovernance bool
+
+	request *answering // that the write is to do; nil for none
 }
 
 func (c Cond) check(h head) error {
@@ -245,6 +247,9 @@ func (b *Bucket) gone() bool {
 
 // put writes one version. fill completes it.
 func (b *Bucket) put(ctx context.Context, key string, c Cond, payload []chunk.Chunk, fill func(*Version)) (Version, error) {
+	if c.request == nil && b.elsewhere() {
+		return b.forwardPut(ctx, &Request{key: key, cond: c}, payload, fill, nil)
+	}
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Version{}, err
@@ -254,6 +259,7 @@ func (b *Bucket) put(ctx context.Context, key string, c Cond, payload []chunk.Ch
 	if err != nil {
 		return Version{}, fmt.Errorf("put %q: %w", key, err)
 	}
+	c.note(p.r, outcome{null: p.r.effects[0].hold.Null}, true)
 	if err := b.s.submit(p); err != nil {
 		return Version{}, fmt.Errorf("put %q: %w", key, err)
 	}
@@ -297,6 +303,10 @@ type Deleted struct {
 
 // Delete hides a key. Where versions of it remain, by versioning or by a conflict, it leaves a marker; else nothing.
 func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error) {
+	if c.request == nil && b.elsewhere() {
+		out, err := b.forward(ctx, &Request{verb: verbDelete, key: key, cond: c}, nil)
+		return out.deleted(), err
+	}
 	if loser, err := b.loserShown(ctx, key, VersionRef{}); err != nil || loser != nil {
 		if err != nil {
 			return Deleted{}, err
@@ -328,6 +338,11 @@ func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error
 	if err != nil {
 		return Deleted{}, fmt.Errorf("delete %q: %w", key, err)
 	}
+	if m := p.r.effects[0].hold; m != nil {
+		c.note(p.r, outcome{null: m.Null, marker: true}, true)
+	} else {
+		c.note(p.r, outcome{}, false)
+	}
 	if err := b.s.submit(p); err != nil {
 		return Deleted{}, fmt.Errorf("delete %q: %w", key, err)
 	}
@@ -339,6 +354,10 @@ func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error
 
 // Remove takes one version away for ever, and refuses (ErrLocked) what is locked: see [Bucket.Lock]. The condition is of that version. One that is not there is no error, as in S3, unless there is a condition.
 func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond) (Deleted, error) {
+	if c.request == nil && b.elsewhere() {
+		out, err := b.forward(ctx, &Request{verb: verbRemove, key: key, ref: ref, cond: c}, nil)
+		return out.deleted(), err
+	}
 	if loser, err := b.loserShown(ctx, key, ref); err != nil || loser != nil {
 		if err != nil {
 			return Deleted{}, err
@@ -374,6 +393,7 @@ func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond)
 	case err != nil:
 		return Deleted{}, fmt.Errorf("remove a version of %q: %w", key, err)
 	}
+	c.note(p.r, outcome{found.VersionID, found.Null, found.Marker}, false)
 	if err := b.s.submit(p); err != nil {
 		return Deleted{}, fmt.Errorf("remove a version of %q: %w", key, err)
 	}
@@ -457,5 +477,9 @@ func (b *Bucket) Copy(ctx context.Context, src *Object, key string, a Attrs, c C
 	if src.b.doc.Load().domain != b.doc.Load().domain {
 		return b.Put(ctx, key, a, c, src.reader(ctx))
 	}
-	return b.put(ctx, key, c, nil, func(v *Version) { v.Content, v.Attrs, v.registers = src.v.Content, a, src.v.ownRegisters() })
+	fill := func(v *Version) { v.Content, v.Attrs, v.registers = src.v.Content, a, src.v.ownRegisters() }
+	if b.elsewhere() {
+		return b.forwardPut(ctx, &Request{key: key, cond: c}, nil, fill, src.open)
+	}
+	return b.put(ctx, key, c, nil, fill)
 }
