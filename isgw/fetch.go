@@ -55,6 +55,9 @@ func (s *session) serveGroup(ctx context.Context, o *fetchOut, f *wire.Fetch, g 
 	if group.Tree != 0 {
 		return s.serveNode(ctx, o, f.Bucket, g, group)
 	}
+	if group.Request != (segment.RequestName{}) {
+		return s.serveRequested(ctx, o, g, group)
+	}
 	index := make(map[chunk.ID]int, len(group.IDs))
 	for i, id := range group.IDs {
 		index[id] = i
@@ -62,6 +65,23 @@ func (s *session) serveGroup(ctx context.Context, o *fetchOut, f *wire.Fetch, g 
 	r := segment.Reading{Ref: segment.Ref{Bucket: f.Bucket, Key: group.Key, Version: group.Version}, Path: group.Path}
 	var lost error
 	err := s.k.l.seg.ServeFetch(ctx, r, group.IDs, func(c chunk.Chunk) error {
+		lost = o.add(wire.Piece{Group: g, Index: index[c.ID()], Data: bytes.Clone(c.Data())})
+		return lost
+	})
+	if lost != nil {
+		return 0, lost
+	}
+	return s.served(ctx, group, err)
+}
+
+// serveRequested gives payload of a request that was sent to the peer.
+func (s *session) serveRequested(ctx context.Context, o *fetchOut, g int, group *wire.Group) (wire.Status, error) {
+	index := make(map[chunk.ID]int, len(group.IDs))
+	for i, id := range group.IDs {
+		index[id] = i
+	}
+	var lost error
+	err := s.k.l.seg.ServeRequested(ctx, s.k.id, group.Request, group.Path, group.IDs, func(c chunk.Chunk) error {
 		lost = o.add(wire.Piece{Group: g, Index: index[c.ID()], Data: bytes.Clone(c.Data())})
 		return lost
 	})

@@ -239,6 +239,13 @@ func (l *Links) linkOf(m identity.Member, c transport.Conn) (*link, error) {
 	return l.links[m.Segment], nil
 }
 
+// linkTo is the link to a peer; nil when there is none.
+func (l *Links) linkTo(peer segment.ID) *link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.links[peer]
+}
+
 // linked says whether there is any link, up or not.
 func (l *Links) linked() bool {
 	l.mu.Lock()

@@ -37,6 +37,8 @@ type session struct {
 	taking  sync.Mutex    // held while the feed moves on
 	syncing chan struct{} // one for each sync that the peer is served
 
+	forwards chan struct{} // one for each of its requests that is done here
+
 	mu   sync.Mutex
 	seen wire.Buckets // what the peer is known to have seen; entries are replaced, never changed
 	last wire.Heartbeat
@@ -52,7 +54,7 @@ func (k *link) handshake(ctx context.Context, c transport.Conn) (*session, error
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { c.Close(transport.Lost, "no handshake in time") })
 	defer stop()
-	s := &session{k: k, conn: c, seen: wire.Buckets{}, syncing: make(chan struct{}, maxSyncs)}
+	s := &session{k: k, conn: c, seen: wire.Buckets{}, syncing: make(chan struct{}, maxSyncs), forwards: make(chan struct{}, maxForwards)}
 	err := s.greet(ctx)
 	if err == nil {
 		err = s.check()
@@ -237,6 +239,9 @@ func (s *session) serve(ctx context.Context, stream transport.Stream) error {
 	case r.Fetch != nil:
 		m.become(payloadBytes)
 		return s.serveFetch(ctx, x, r.Fetch)
+	case r.Forward != nil:
+		m.become(payloadBytes)
+		return s.serveForward(ctx, x, r.Forward)
 	}
 	return fmt.Errorf("a request of an unknown kind: %w", wire.ErrMalformed)
 }

@@ -88,7 +88,7 @@ func (s *site) start() {
 	var err error
 	s.Segment, err = segment.Open(context.Background(), segment.Config{
 		FS: s.fs, Dir: s.dir, ID: s.id.Segment, Name: s.id.Name, Secret: s.id.Secret, Chunks: chunks{s.store},
-		Read: s.lazy.Store, Mend: s.lazy.Mend, Clock: clock, Logger: log, LogFileSize: 1 << 20, BufferBytes: 8 << 20,
+		Read: s.lazy.Store, Mend: s.lazy.Mend, Forward: s.lazy.Forward, Clock: clock, Logger: log, LogFileSize: 1 << 20, BufferBytes: 8 << 20,
 		LogKeep: s.log, CheckpointAt: s.log,
 	})
 	if err != nil {

@@ -39,7 +39,7 @@ func (w *world) exchange(ctx context.Context, s, h *site, r *Request) (*Answer, 
 	if err != nil {
 		return nil, err
 	}
-	a := h.ServeRequest(ctx, sent, func(path []chunk.ID) chunk.Store { return requested{s, h.ID(), r.Name, path} })
+	a := h.ServeRequest(ctx, sent, func(_ chunk.Domain, path []chunk.ID) chunk.Store { return requested{s, h.ID(), r.Name, path} })
 	return ParseAnswer(a.Append(nil))
 }
 
@@ -292,7 +292,7 @@ func TestPayloadOfARequestIsTheHomesAlone(t *testing.T) {
 // What a segment may not ask for leaves nothing behind.
 func TestBadRequestsAreRefused(t *testing.T) {
 	w, a, b := newHome(t, Settings{}, "a", "b")
-	none := func([]chunk.ID) chunk.Store { return newMapStore() }
+	none := func(chunk.Domain, []chunk.ID) chunk.Store { return newMapStore() }
 	v := b.put("box", "k", strings.Repeat("there", 20000))
 	w.settle()
 	lost := v

@@ -24,9 +24,12 @@ func (c Cond) note(r *record, out outcome, own bool) {
 	}
 }
 
+// PayloadFunc opens what a request's payload is read from, on behalf of the nodes above it. What it yields is verified.
+type PayloadFunc func(d chunk.Domain, path []chunk.ID) chunk.Store
+
 // ServeRequest does a request of another segment, once however often it comes: under one name all get the first answer. Payload that it lacks
 // it reads from remote, on behalf of the nodes above it, and has it durably before anything is written.
-func (s *Segment) ServeRequest(ctx context.Context, r *Request, remote func(path []chunk.ID) chunk.Store) *Answer {
+func (s *Segment) ServeRequest(ctx context.Context, r *Request, remote PayloadFunc) *Answer {
 	f := &s.forwards
 	f.mu.Lock()
 	same, again := f.serving[r.Name]
@@ -51,7 +54,7 @@ func (s *Segment) ServeRequest(ctx context.Context, r *Request, remote func(path
 	return same.answer
 }
 
-func (s *Segment) serveRequest(ctx context.Context, r *Request, remote func(path []chunk.ID) chunk.Store) *Answer {
+func (s *Segment) serveRequest(ctx context.Context, r *Request, remote PayloadFunc) *Answer {
 	b := s.bucket(r.Bucket)
 	if b == nil || !b.Linked() || b.id == FederationBucket {
 		return &Answer{code: refusalOf(ErrNoSuchBucket), why: fmt.Sprintf("bucket %v: %v", r.Bucket, ErrNoSuchBucket)}
@@ -118,20 +121,20 @@ func (d Deleted) outcome() outcome { return outcome{d.Version, d.Null, d.Marker}
 func (o outcome) deleted() Deleted { return Deleted{o.marker, o.version, o.null} }
 
 // bring makes all payload of a request durable here but what comes with it: what is here is not asked for.
-func (b *Bucket) bring(ctx context.Context, r *Request, remote func(path []chunk.ID) chunk.Store) error {
+func (b *Bucket) bring(ctx context.Context, r *Request, remote PayloadFunc) error {
 	carried := map[chunk.ID]bool{}
 	for _, c := range r.chunks(b.domain) {
 		carried[c.ID()] = true
 	}
 	nodes := dedup.NewReader(func(path []chunk.ID) chunk.Store {
-		return bringing{b.stores.Data, remote(slices.Clone(path))}
+		return bringing{b.stores.Data, remote(b.domain, slices.Clone(path))}
 	}, r.put.Content)
 	var path, ids []chunk.ID
 	flush := func() error {
 		if len(ids) == 0 {
 			return nil
 		}
-		err := bringing{b.stores.Data, remote(path)}.bring(ctx, ids)
+		err := bringing{b.stores.Data, remote(b.domain, path)}.bring(ctx, ids)
 		ids = nil
 		return err
 	}

@@ -67,7 +67,7 @@ func (d *Daemon) openSite(ctx context.Context, id *identity.Identity) (_ *site, 
 	lazy := isgw.NewLazy(isgw.LazyConfig{Chunks: s.store.chunks, Logger: d.log})
 	s.segment, err = segment.Open(ctx, segment.Config{
 		FS: vfs.OS{}, Dir: d.dir.Path(dataName, federation, "segment"), ID: id.Segment, Name: id.Name, Secret: id.Secret, Restored: d.restored,
-		Chunks: s.store.chunks, Read: lazy.Store, Mend: lazy.Mend, Clock: time.Now, Rand: rand.Reader, Logger: d.log,
+		Chunks: s.store.chunks, Read: lazy.Store, Mend: lazy.Mend, Forward: lazy.Forward, Clock: time.Now, Rand: rand.Reader, Logger: d.log,
 	})
 	if err != nil {
 		return nil, err

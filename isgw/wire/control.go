@@ -12,8 +12,9 @@ import (
 )
 
 // Protocol is the version of the link protocol that this build speaks. Peers speak the smaller of theirs, which must be at least MinProtocol.
+// Since version 2 writes are handed to homes.
 const (
-	Protocol    = 1
+	Protocol    = 2
 	MinProtocol = 1
 )
 

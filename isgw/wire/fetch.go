@@ -30,6 +30,8 @@ type Group struct {
 	Level   int            // without Tree: 0
 	// Snapshot is the one whose tree it is; zero for the bucket as it is now, and without Tree.
 	Snapshot segment.SnapshotID
+	// Request, unless zero, names a write that the asking side was handed: the chunks are of its content, and neither key nor version is said.
+	Request segment.RequestName
 }
 
 const (
@@ -43,6 +45,7 @@ const (
 	groupFieldTree    = 5
 	groupFieldLevel   = 6 // and 2 more, so that it is never negative
 	groupFieldSnap    = 7
+	groupFieldRequest = 8
 
 	levelsBelow = 2
 )
@@ -65,6 +68,11 @@ func (g *Group) append(b []byte) []byte {
 			b = PutBytes(b, groupFieldSnap, g.Snapshot[:])
 		}
 		return b
+	}
+	if g.Request != (segment.RequestName{}) {
+		b = PutBytes(b, groupFieldPath, appendIDs(nil, g.Path))
+		b = PutBytes(b, groupFieldIDs, appendIDs(nil, g.IDs))
+		return PutBytes(b, groupFieldRequest, g.Request[:])
 	}
 	b = PutBytes(b, groupFieldVersion, g.Version.String())
 	b = PutBytes(b, groupFieldPath, appendIDs(nil, g.Path))
@@ -114,11 +122,19 @@ func (g *Group) parse(b []byte) error {
 				return ErrMalformed
 			}
 			g.Snapshot = segment.SnapshotID(f.Bytes)
+		case groupFieldRequest:
+			if len(f.Bytes) != len(g.Request) {
+				return ErrMalformed
+			}
+			g.Request = segment.RequestName(f.Bytes)
 		}
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if g.Request != (segment.RequestName{}) && (g.Tree != 0 || g.Key != "" || g.Version != (segment.VersionID{})) {
+		return ErrMalformed
 	}
 	if g.Tree == 0 {
 		g.Snapshot = segment.SnapshotID{}

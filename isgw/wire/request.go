@@ -14,6 +14,7 @@ type Request struct {
 	Survey    bool       // what the peer has seen of each bucket
 	Sync      *Sync      // one bucket's tree
 	Fetch     *Fetch     // payload
+	Forward   []byte     // a write for the home of a bucket, as segment.Request encodes it: an [Answer] follows
 }
 
 const (
@@ -22,6 +23,7 @@ const (
 	requestFieldSurvey    = 3
 	requestFieldSync      = 4
 	requestFieldFetch     = 5
+	requestFieldForward   = 6
 )
 
 // Append implements [Message].
@@ -37,6 +39,8 @@ func (m *Request) Append(b []byte) []byte {
 		return putMessage(b, requestFieldSync, m.Sync.append(nil))
 	case m.Fetch != nil:
 		return putMessage(b, requestFieldFetch, m.Fetch.append(nil))
+	case m.Forward != nil:
+		return putMessage(b, requestFieldForward, m.Forward)
 	}
 	return b
 }
@@ -59,6 +63,24 @@ func (m *Request) Parse(b []byte) error {
 		case requestFieldFetch:
 			m.Fetch = new(Fetch)
 			return m.Fetch.parse(f.Bytes)
+		case requestFieldForward:
+			m.Forward = append([]byte{}, f.Bytes...)
+		}
+		return nil
+	})
+}
+
+// Answer is what became of a write that a home was handed, as segment.Answer encodes it.
+type Answer struct{ Body []byte }
+
+// Append implements [Message].
+func (m *Answer) Append(b []byte) []byte { return PutBytes(b, 1, m.Body) }
+
+// Parse implements [Message].
+func (m *Answer) Parse(b []byte) error {
+	return Fields(b, func(f Field) error {
+		if f.Num == 1 {
+			m.Body = append([]byte{}, f.Bytes...)
 		}
 		return nil
 	})

@@ -64,6 +64,9 @@ func samples() map[string]wire.Message {
 		"want":    &wire.Want{IDs: []chunk.ID{{5}, {6}}},
 		"nodes":   &wire.Nodes{Pieces: []wire.Piece{{Index: 1, Data: []byte("node")}}, End: true, Status: wire.NotFound},
 		"fetched": &wire.Fetched{Pieces: []wire.Piece{{Group: 2, Index: 1, Data: []byte("chunk")}}, Ends: []wire.End{{}, {Group: 2, Status: wire.Refused}}},
+		"forward": &wire.Request{Forward: []byte("a write")},
+		"answer":  &wire.Answer{Body: []byte("done")},
+		"payload": &wire.Request{Fetch: &wire.Fetch{Bucket: segment.BucketID{1}, Groups: []wire.Group{{Request: segment.RequestName{7}, Path: []chunk.ID{{5}}, IDs: []chunk.ID{{6}}}}}},
 		"join":    &wire.JoinRequest{Secret: []byte("s"), Request: []byte("csr"), Name: "tokyo", Segment: 7, Addresses: []string{"h:2"}},
 		"joined":  &wire.JoinReply{Certificate: []byte("c"), Authority: []byte("a"), Secret: []byte("s")},
 		"denied":  &wire.JoinReply{Refused: 2, Why: "used"},
@@ -101,7 +104,7 @@ func TestGoldenMessages(t *testing.T) {
 	const file = "testdata/messages.golden"
 	all := samples()
 	var out strings.Builder
-	for _, name := range strings.Fields("hello subscribe survey sync snapshot fetch mend heartbeat surveyed start batch end ack offer refused want nodes fetched join joined denied") {
+	for _, name := range strings.Fields("hello subscribe survey sync snapshot fetch mend heartbeat surveyed start batch end ack offer refused want nodes fetched join joined denied forward answer payload") {
 		fmt.Fprintf(&out, "%s %s\n", name, hex.EncodeToString(all[name].Append(nil)))
 	}
 	if *update {
