@@ -38,6 +38,9 @@ func readAttrs(h http.Header) (a segment.Attrs, err error) {
 	if a.Meta, err = readMeta(h); err != nil {
 		return a, err
 	}
+	if a.Lock, err = readLock(h); err != nil {
+		return a, err
+	}
 	a.Tags, err = parseTagHeader(h.Get("X-Amz-Tagging"))
 	return a, err
 }
@@ -55,11 +58,6 @@ func refuseHeaders(h http.Header) error {
 	for _, name := range []string{"X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Customer-Algorithm", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"} {
 		if h.Get(name) != "" {
 			return errNotImplemented.say("Server side encryption (%s) is not supported.", strings.ToLower(name)).with("Header", strings.ToLower(name))
-		}
-	}
-	for _, name := range []string{"X-Amz-Object-Lock-Mode", "X-Amz-Object-Lock-Retain-Until-Date", "X-Amz-Object-Lock-Legal-Hold"} {
-		if h.Get(name) != "" {
-			return errInvalidRequest.say("Bucket is missing Object Lock Configuration")
 		}
 	}
 	if h.Get("X-Amz-Write-Offset-Bytes") != "" {

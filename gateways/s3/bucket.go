@@ -77,9 +77,6 @@ func (c *call) createBucket() error {
 	if err := checkACL(c.r.Header); err != nil {
 		return err
 	}
-	if c.r.Header.Get("X-Amz-Bucket-Object-Lock-Enabled") == "true" {
-		return errNotImplemented.say("Object lock is not supported.")
-	}
 	var doc struct {
 		XMLName  xml.Name `xml:"CreateBucketConfiguration"`
 		Location string   `xml:"LocationConstraint"`
@@ -87,7 +84,11 @@ func (c *call) createBucket() error {
 	if err := c.readOptionalXML(&doc, maxConfiguration); err != nil {
 		return err
 	}
-	if _, err := c.segment.CreateBucket(c.r.Context(), c.bucket, segment.BucketOptions{}); err != nil {
+	set := segment.DefaultSettings()
+	if strings.EqualFold(c.r.Header.Get(lockBucket), "true") {
+		set.Versioning, set.Locks.Enabled = segment.Versioned, true
+	}
+	if _, err := c.segment.CreateBucket(c.r.Context(), c.bucket, segment.BucketOptions{Settings: &set}); err != nil {
 		return err
 	}
 	c.w.Header().Set("Location", "/"+c.bucket)
@@ -158,6 +159,9 @@ func (c *call) putVersioning() error {
 		return errMalformedXML
 	}
 	err = b.Configure(c.r.Context(), func(s *segment.Settings) error {
+		if s.Locks.Enabled && mode != segment.Versioned {
+			return errInvalidBucketState.say("An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.")
+		}
 		s.Versioning = mode
 		return nil
 	})

@@ -20,7 +20,6 @@ func TestBuckets(t *testing.T) {
 	s.want(409, "BucketAlreadyOwnedByYou", "PUT", "/photos", "")
 	s.want(200, "", "PUT", "/films", `<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>`)
 	s.want(400, "MalformedXML", "PUT", "/music", "<Create")
-	s.want(501, "NotImplemented", "PUT", "/music", "", "X-Amz-Bucket-Object-Lock-Enabled", "true")
 	s.want(400, "AccessControlListNotSupported", "PUT", "/music", "", "X-Amz-Acl", "public-read")
 	for _, name := range []string{"ab", strings.Repeat("a", 64), "Photos", "a_b", "-ab", "ab-", "a..b", "a.-b", "192.168.1.1", "xn--ab"} {
 		s.want(400, "InvalidBucketName", "PUT", "/"+name, "")
@@ -61,7 +60,7 @@ func TestConfigurationsAreReadAsNeverMade(t *testing.T) {
 	for sub, code := range map[string]string{
 		"policy": "NoSuchBucketPolicy", "cors": "NoSuchCORSConfiguration", "lifecycle": "NoSuchLifecycleConfiguration",
 		"encryption": "ServerSideEncryptionConfigurationNotFoundError", "tagging": "NoSuchTagSet", "website": "NoSuchWebsiteConfiguration",
-		"replication": "ReplicationConfigurationNotFoundError", "object-lock": "ObjectLockConfigurationNotFoundError",
+		"replication":       "ReplicationConfigurationNotFoundError",
 		"ownershipControls": "OwnershipControlsNotFoundError", "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration", "policyStatus": "NoSuchBucketPolicy",
 	} {
 		s.want(404, code, "GET", "/photos?"+sub, "")

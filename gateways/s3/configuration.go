@@ -20,7 +20,6 @@ func configurations() []configuration {
 		{"tagging", "BucketTagging", absent(errNoTagSet)},
 		{"website", "BucketWebsite", absent(errNoWebsite)},
 		{"replication", "BucketReplication", absent(errNoReplication)},
-		{"object-lock", "ObjectLockConfiguration", absent(errNoObjectLock)},
 		{"ownershipControls", "BucketOwnershipControls", absent(errNoOwnership)},
 		{"publicAccessBlock", "PublicAccessBlock", absent(errNoPublicAccess)},
 		{"analytics", "BucketAnalyticsConfiguration", absent(errNoSuchConfig)},
@@ -43,6 +42,8 @@ func addConfigurations(bucket map[string]operation) {
 		bucket["PUT?"+c.sub] = operation{"Put" + c.name, unsupported("Put" + c.name)}
 		bucket["DELETE?"+c.sub] = operation{"Delete" + c.name, (*call).deleteConfiguration}
 	}
+	bucket["GET?object-lock"] = operation{"GetObjectLockConfiguration", (*call).getLockConfiguration}
+	bucket["PUT?object-lock"] = operation{"PutObjectLockConfiguration", (*call).putLockConfiguration}
 	bucket["GET?acl"] = operation{"GetBucketAcl", (*call).getBucketACL}
 	bucket["PUT?acl"] = operation{"PutBucketAcl", (*call).putACL}
 	bucket["GET?session"] = operation{"CreateSession", unsupported("CreateSession (directory buckets)")}

@@ -94,13 +94,16 @@ func (c *call) copyObject() error {
 	if err != nil {
 		return err
 	}
+	if err := checkLock(b, own.Lock); err != nil {
+		return err
+	}
 	s, o, err := c.openSource()
 	if err != nil {
 		return err
 	}
 	from := o.Version()
 	attrs := from.Attrs
-	attrs.Tags = from.Tags()
+	attrs.Tags, attrs.Lock = from.Tags(), own.Lock
 	attrs, err = c.copiedAttrs(s, attrs, own)
 	if err != nil {
 		return err

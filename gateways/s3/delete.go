@@ -50,6 +50,7 @@ func (c *call) deleteObject() error {
 			return errNotImplemented.say("%s is not supported: use If-Match.", strings.ToLower(name))
 		}
 	}
+	cond.BypassGovernance = bypasses(c.r.Header)
 	d, err := remove(c.r.Context(), b, c.key, ref, cond)
 	if err != nil {
 		return err
@@ -122,6 +123,7 @@ func (c *call) deleteObjects() error {
 	if len(req.Objects) == 0 || len(req.Objects) > maxDeletes {
 		return errMalformedXML
 	}
+	cond := segment.Cond{BypassGovernance: bypasses(c.r.Header)}
 	results := make([]deleteResult, len(req.Objects))
 	var g errgroup.Group
 	g.SetLimit(deletesAtOnce)
@@ -136,7 +138,7 @@ func (c *call) deleteObjects() error {
 			continue
 		}
 		g.Go(func() error {
-			results[i].run(c.r.Context(), b, o.ETag)
+			results[i].run(c.r.Context(), b, cond, o.ETag)
 			return nil
 		})
 	}
@@ -160,7 +162,7 @@ type deleteResult struct {
 	err        error
 }
 
-func (r *deleteResult) run(ctx context.Context, b *segment.Bucket, etag string) {
+func (r *deleteResult) run(ctx context.Context, b *segment.Bucket, cond segment.Cond, etag string) {
 	if r.key == "" {
 		r.err = errInvalidArgument.say("The key is empty.")
 		return
@@ -173,7 +175,6 @@ func (r *deleteResult) run(ctx context.Context, b *segment.Bucket, etag string) 
 		r.err = errNoSuchVersion
 		return
 	}
-	var cond segment.Cond
 	if etag != "" {
 		cond.Match = []string{cleanETag(etag)}
 	}

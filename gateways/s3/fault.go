@@ -142,6 +142,10 @@ func faultOf(err error) *fault {
 		f := errMethodNotAllowed.say("A snapshot cannot be changed.")
 		f.cause = err
 		return f
+	case errors.Is(err, segment.ErrNoLocks):
+		f := noObjectLock()
+		f.cause = err
+		return f
 	case errors.Is(err, segment.ErrLocked):
 		f := errAccessDenied.say("Access Denied because object protected by object lock.")
 		f.cause = err

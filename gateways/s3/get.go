@@ -139,6 +139,7 @@ func (c *call) describe(v *segment.Version, versioned bool) {
 	if n := len(v.Tags()); n > 0 {
 		h.Set("X-Amz-Tagging-Count", strconv.Itoa(n))
 	}
+	describeLock(h, v)
 }
 
 func setChecksums(h http.Header, sums []segment.Checksum) {

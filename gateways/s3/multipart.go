@@ -42,6 +42,9 @@ func (c *call) createUpload() error {
 	if err != nil {
 		return err
 	}
+	if err := checkLock(b, attrs.Lock); err != nil {
+		return err
+	}
 	u, err := b.CreateUpload(c.r.Context(), c.key, attrs)
 	if err != nil {
 		return err

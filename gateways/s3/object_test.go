@@ -271,7 +271,7 @@ func TestMetadataLimits(t *testing.T) {
 	s.want(400, "AccessControlListNotSupported", "PUT", "/photos/k", "", "X-Amz-Acl", "public-read")
 	s.want(200, "", "PUT", "/photos/k", "", "X-Amz-Acl", "private")
 	s.want(501, "NotImplemented", "PUT", "/photos/k", "", "X-Amz-Server-Side-Encryption", "AES256")
-	s.want(400, "InvalidRequest", "PUT", "/photos/k", "", "X-Amz-Object-Lock-Mode", "GOVERNANCE")
+	s.want(400, "InvalidRequest", "PUT", "/photos/k", "", "X-Amz-Object-Lock-Legal-Hold", "ON")
 	s.want(400, "InvalidArgument", "PUT", "/photos/k?partNumber=1", "x")
 }
 

@@ -58,6 +58,9 @@ func (c *call) putObject() error {
 	if err != nil {
 		return err
 	}
+	if err := checkLock(b, attrs.Lock); err != nil {
+		return err
+	}
 	p, done, err := c.openBody()
 	if err != nil {
 		return err

@@ -38,12 +38,12 @@ func TestMinioGoFunctional(t *testing.T) {
 }
 
 // functionalSource is the program as the module cache has it, with what edgefs does not have, and these tests do not test, replaced: version 2
-// of signatures by version 4, buckets with object lock, of which they use the versions, by buckets. Without its build tag it is a program.
+// of signatures by version 4. Without its build tag it is a program.
 func functionalSource(t *testing.T) string {
 	t.Helper()
 	dir := strings.TrimSpace(goTool(t, root()).run(t, "list", "-m", "-f", "{{.Dir}}", "github.com/minio/minio-go/v7"))
 	text := string(read(t, filepath.Join(dir, "functional_tests.go")))
-	for old, replacement := range map[string]string{"//go:build mint\n": "", "credentials.NewStaticV2(": "credentials.NewStaticV4(", ", ObjectLocking: true": ""} {
+	for old, replacement := range map[string]string{"//go:build mint\n": "", "credentials.NewStaticV2(": "credentials.NewStaticV4("} {
 		if !strings.Contains(text, old) {
 			t.Fatalf("functional_tests.go has no %q any more", old)
 		}
