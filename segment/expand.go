@@ -173,7 +173,7 @@ func (x *expander) moveKey(ctx context.Context, key string, h, was head) error {
 }
 
 // movedCost is what an effect of a rename takes in memory until it is folded, beyond its strings, about: see BenchmarkRename.
-const movedCost = 450
+const movedCost = 350
 
 func (x *expander) take(e *effect) {
 	x.buf = x.blank.appendEffect(x.buf[:0], e)

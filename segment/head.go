@@ -103,7 +103,7 @@ func (h head) address(key string, mode Versioning, resolve bool) effect {
 			for _, d := range v.Holds {
 				e.gone = append(e.gone, goneHold{v.VersionID, d})
 			}
-		case addressed && !v.Superseded:
+		case addressed: // also one that was superseded: a rename names it wherever it is expanded
 			e.over = append(e.over, v.VersionID)
 		}
 	}

@@ -70,7 +70,7 @@ func (e *effect) address(v *Version, mode Versioning, named bool) bool {
 	case mode != Versioned && v.Null && !locked && (named || v.Superseded):
 		e.gone = append(e.gone, goneHold{v.VersionID, v.Dot})
 		return true
-	case named && !v.Superseded:
+	case named:
 		e.over = append(e.over, v.VersionID)
 	}
 	return false

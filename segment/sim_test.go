@@ -263,7 +263,7 @@ func (m *sim) writeAny(s *site) error {
 	case n >= 34:
 		return m.bound(s, b)
 	case n >= 28:
-		return m.rename(s, b)
+		return m.rename(b)
 	case n >= 26:
 		return m.writeLoser(b, key)
 	case n >= 24:

@@ -28,6 +28,7 @@ import (
 //	site a resolve KEY VERSION         the conflict of KEY ends in favour of VERSION
 //	site a put-resolving KEY VALUE     a PUT that ends it; also: delete-resolving KEY
 //	site a remove KEY VERSION          one version, by its name in "show versions", or null
+//	site a rename DIR/ DIR/ [replace]  all keys below the first, which is BUCKET/DIR/, move; of both without a slash behind: that one key
 //	site a get KEY [VERSION]
 //	site a put-new KEY VALUE           a PUT on condition that there is no such key; also: put-if KEY OLD VALUE, on condition that its content is OLD
 //	site a tag KEY VERSION VALUE       its tags; VERSION may be "current"
@@ -84,7 +85,7 @@ func (s *story) refused(what string, err error) {
 	if err == nil {
 		return
 	}
-	for _, known := range []error{ErrNoSuchBucket, ErrBucketExists, ErrBucketNotEmpty, ErrNoSuchVersion, ErrNoSuchKey, ErrNotHome, ErrPrecondition, ErrLocked, ErrNoLocks, ErrClockAhead, ErrQuarantine, ErrUnavailable} {
+	for _, known := range []error{ErrNoSuchBucket, ErrBucketExists, ErrBucketNotEmpty, ErrNoSuchVersion, ErrNoSuchKey, ErrNotHome, ErrPrecondition, ErrLocked, ErrNoLocks, ErrClockAhead, ErrQuarantine, ErrUnavailable, ErrTargetExists, ErrInvalidArgument} {
 		if errors.Is(err, known) {
 			err = known
 		}
@@ -237,6 +238,13 @@ func (s *story) act(a *site, verb string, args []string) error {
 		_, err = b.Delete(s.ctx, key, Cond{Resolve: true})
 	case "resolve":
 		_, err = b.Resolve(s.ctx, key, s.version(a, b, key, args[1]), Cond{})
+	case "rename":
+		o := RenameOptions{Replace: len(args) > 2}
+		if strings.HasSuffix(key, "/") {
+			_, err = b.RenamePrefix(s.ctx, key, args[1], o)
+		} else {
+			_, err = b.Rename(s.ctx, key, args[1], o)
+		}
 	case "remove":
 		_, err = b.Remove(s.ctx, key, s.version(a, b, key, args[1]), Cond{})
 	case "tag":
