@@ -183,26 +183,26 @@ func (s *Segment) renamed() (sum int64) {
 	return sum
 }
 
-// Rename moves one key, as one write: what [Bucket.RenamePrefix] does to each. Writers of other keys do not wait for it. It returns the version that
-// is current at dst then. It fails with ErrNoSuchKey, or a [MarkerError], when src has no content, and with [ErrTargetExists].
-func (b *Bucket) Rename(ctx context.Context, src, dst string, o RenameOptions) (Version, error) {
-	v, err := b.renameKey(ctx, src, dst, o)
+// Rename moves one key, as one write: what [Bucket.RenamePrefix] does to each. Writers of other keys do not wait for it. It fails with
+// ErrNoSuchKey, or a [MarkerError], when src has no content, and with [ErrTargetExists].
+func (b *Bucket) Rename(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
+	r, err := b.renameKey(ctx, src, dst, o)
 	if err != nil {
-		return Version{}, fmt.Errorf("rename %q to %q: %w", src, dst, err)
+		return Renamed{}, fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
-	return v, nil
+	return r, nil
 }
 
-func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions) (Version, error) {
+func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
 	if err := errors.Join(checkKey(src), checkKey(dst)); err != nil {
-		return Version{}, err
+		return Renamed{}, err
 	}
 	if src == dst {
-		return Version{}, fmt.Errorf("they are one key: %w", ErrInvalidArgument)
+		return Renamed{}, fmt.Errorf("they are one key: %w", ErrInvalidArgument)
 	}
 	out, err := b.begin(ctx)
 	if err != nil {
-		return Version{}, err
+		return Renamed{}, err
 	}
 	defer out()
 	keys := []string{src, dst}
@@ -210,19 +210,19 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 	v := b.views(keys)
 	h, err := v[0].head(ctx, src)
 	if err != nil {
-		return Version{}, err
+		return Renamed{}, err
 	}
 	target, err := v[1].head(ctx, dst)
 	if err != nil {
-		return Version{}, err
+		return Renamed{}, err
 	}
 	switch {
 	case h.content() == nil && h.current() != nil:
-		return Version{}, &MarkerError{*h.current()}
+		return Renamed{}, &MarkerError{*h.current()}
 	case h.content() == nil:
-		return Version{}, ErrNoSuchKey
+		return Renamed{}, ErrNoSuchKey
 	case target.content() != nil && !o.Replace:
-		return Version{}, ErrTargetExists
+		return Renamed{}, ErrTargetExists
 	}
 	r := &record{deps: v[0].deps, effects: h.move(src, dst, target, v[0].settings.Versioning)}
 	last := len(r.effects) - 1
@@ -233,9 +233,9 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 		}
 	}
 	if err := b.s.submit(plan{b: b, r: r, own: v[0].own, moves: true}); err != nil {
-		return Version{}, err
+		return Renamed{}, err
 	}
-	return *r.effects[last-1].hold, nil
+	return Renamed{1, int64(last), r.VersionID}, nil
 }
 
 // rename takes in what a peer says of a directory, in an entry of its own: from the expansion until it is applied nothing of the bucket changes, so

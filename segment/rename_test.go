@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -411,6 +412,11 @@ func TestARenameDuringAFoldStays(t *testing.T) {
 	}
 	if n < 4 {
 		t.Fatalf("%d nodes were written", n)
+	}
+	m := &sim{world: w, oracle: newOracle(), learnt: map[string]uint64{"a": 1, "b": 1}, rng: rand.New(rand.NewPCG(1, 1))}
+	m.reopen(a, a.fs) // no state was written since: the log has the folds, too
+	if err := m.check(a); err != nil {
+		t.Error(err)
 	}
 	w.verify()
 }

@@ -132,6 +132,11 @@ func (c *Client) Delete(ctx context.Context, bucket string, r DeleteRequest) (d 
 	return d, c.call(ctx, q, nil, &d)
 }
 
+// Rename moves a key, or all below a directory, in one write.
+func (c *Client) Rename(ctx context.Context, bucket string, r Rename) (d Renamed, err error) {
+	return d, c.call(ctx, request{method: http.MethodPost, path: bucketPath(bucket, "/rename"), patient: true}, r, &d)
+}
+
 func encodeHeader(v any) (string, error) {
 	text, err := json.Marshal(v)
 	return base64.StdEncoding.EncodeToString(text), err

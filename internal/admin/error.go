@@ -18,6 +18,8 @@ const (
 	ReadOnly       Code = "read_only"
 	Unmerged       Code = "unmerged"
 	MergeConflict  Code = "merge_conflict"
+	TargetExists   Code = "target_exists"
+	TooManyKeys    Code = "too_many_keys"
 	Precondition   Code = "precondition_failed"
 	NotHome        Code = "not_home"
 	Invalid        Code = "invalid"
@@ -35,7 +37,7 @@ func (c Code) Status() int {
 	switch c {
 	case NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchLink, NoSuchSnapshot, NotFound:
 		return http.StatusNotFound
-	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Unmerged, MergeConflict:
+	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Unmerged, MergeConflict, TargetExists, TooManyKeys:
 		return http.StatusConflict
 	case Precondition:
 		return http.StatusPreconditionFailed

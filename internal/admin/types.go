@@ -111,6 +111,21 @@ type Deleted struct {
 	Version string `json:"version,omitempty"` // of the marker, or of what went
 }
 
+// Rename gives what is at From another key. Where both end in a slash all keys that begin with From move, at once.
+type Rename struct {
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Replace bool   `json:"replace,omitempty"` // what is at To is written over; of a directory, the keys that From has too
+}
+
+// Renamed is what a rename did.
+type Renamed struct {
+	From     string `json:"from"`
+	To       string `json:"to"`
+	Keys     int64  `json:"keys"`
+	Versions int64  `json:"versions"` // of a key in conflict each open one
+}
+
 // Conflict is a key with versions of which none was written in knowledge of the other. Reads answer Current; the losers are kept, and are
 // read by their version.
 type Conflict struct {

@@ -25,6 +25,8 @@ func codes() []struct {
 		{segment.ErrReadOnly, admin.ReadOnly},
 		{segment.ErrUnmerged, admin.Unmerged},
 		{segment.ErrMergeConflict, admin.MergeConflict},
+		{segment.ErrTargetExists, admin.TargetExists},
+		{segment.ErrTooManyKeys, admin.TooManyKeys},
 		{segment.ErrBucketExists, admin.BucketExists},
 		{segment.ErrBucketNotEmpty, admin.BucketNotEmpty},
 		{segment.ErrNoSuchVersion, admin.NoSuchVersion},
