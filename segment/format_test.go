@@ -144,6 +144,7 @@ func formats(t testing.TB) map[string]struct {
 	ans := &Answer{outcome{sampleID, true, true}, refusalOf(ErrPrecondition), "the current version is another", Vector{sampleOrigin: 5}, true}
 	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4}}
 	fa := fileAttrs{SymbolicLink, 0o6750, 1000, 100, 1795000000123456789, -5, FileID{1, 2}, 77, "../target", map[string]string{"user.a": "1", "user.b": "\x00"}, nil}
+	re := &rootEntry{0x79, rt.appendTo(nil), counters{1, 2, 3, 4}}
 	md := &mergeDoc{branch: BucketID{1, 2}, id: SnapshotID{6}, from: BucketID{1, 2}, into: BucketID{9}, created: 0x78, by: 5, root: rt.appendTo(nil), stats: counters{1, 2, 3, 4}, after: rt.seen, merged: Merged{1, 2, 3, 4}}
 	branch := *d
 	branch.origin = &origin{BucketID{9}, SnapshotID{3, 4}, SnapshotID{5}, rt.appendTo(nil), counters{1, 2, 3, 4}, rt.seen}
@@ -271,6 +272,13 @@ func formats(t testing.TB) map[string]struct {
 				return nil, err
 			}
 			return d.appendTo(nil), nil
+		}},
+		"remembered-root": {re.appendTo(nil), func(b []byte) ([]byte, error) {
+			e, err := parseRootEntry(b)
+			if err != nil {
+				return nil, err
+			}
+			return e.appendTo(nil), nil
 		}},
 		"merge-document": {md.appendTo(nil), func(b []byte) ([]byte, error) {
 			d, err := parseMergeDoc(b)

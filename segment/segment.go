@@ -62,6 +62,9 @@ type Config struct {
 	StartWrites  int64 // writes after which the same is done: about what a start applies at the most, default 500000
 	BufferBytes  int64 // memory lent to all uploads and downloads beyond the least each needs, default 96 MiB
 
+	// RememberRoots is how often, at the most, what a bucket is is written down, so that it can be read as of then. Default: never.
+	RememberRoots time.Duration
+
 	sealsWait bool // nobody folds a seal but who asks for its root: for tests that must go the same way each time
 
 	// LosersEvery is how often the losers that are beyond their bounds are looked for. Default: a minute.
@@ -182,6 +185,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.work.Go(func() { s.housekeeping(bg) })
 	s.work.Go(func() { s.reviving(bg) })
 	s.work.Go(func() { s.sealing(bg) })
+	s.work.Go(func() { s.remembering(bg) })
 	s.work.Go(func() { s.boundingLosers(bg) })
 	s.watch.Go(s.watchLog)
 	if cfg.Restored {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -336,6 +337,11 @@ func (b *Bucket) At(_ context.Context, name string) (*Bucket, error) { return b.
 
 func (b *Bucket) at(name string) (*Bucket, error) {
 	d, err := b.snapshotNamed(name)
+	if errors.Is(err, ErrNoSuchSnapshot) && b.frozen == "" {
+		if t, ok := parseMoment(name, b.s.cfg.Clock()); ok {
+			return b.asOf(context.Background(), t)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -66,6 +66,28 @@ func TestBranches(t *testing.T) {
 	if out := good(t, "merge", "work", "photos"); out != "0 keys put, 0 deleted\n" {
 		t.Errorf("%q", out)
 	}
+	for _, want := range []string{"created at hawaii", "snapshot monday made at hawaii", "branch work made at hawaii", "work merged into it at hawaii: 1 key put"} {
+		if out := good(t, "log", "photos"); !strings.Contains(out, want) {
+			t.Errorf("the log lacks %q:\n%s", want, out)
+		}
+	}
+	if l := jsonOf[struct{ Events []struct{ Kind string } }](t, "log", "photos", "-n", "2"); len(l.Events) != 2 || l.Events[0].Kind != "merged" {
+		t.Errorf("%+v", l)
+	}
+	if out := good(t, "log", "photos/k"); !strings.Contains(out, "(current)") || !strings.Contains(out, "(in conflict)") {
+		t.Errorf("%q", out)
+	}
+	if l := jsonOf[struct {
+		Versions []struct{ Current, Open bool }
+	}](t, "log", "photos/k"); len(l.Versions) != 2 || !l.Versions[0].Current || !l.Versions[1].Open {
+		t.Errorf("%+v", l)
+	}
+	bad(t, 3, "no such key", "log", "photos/none")
+	bad(t, 2, "at least 1", "log", "photos", "-n", "0")
+	bad(t, 3, "nothing of bucket", "ls", "photos@1w")
+	if out := good(t, "ls", "photos@0s"); !strings.Contains(out, "k") { // the snapshot is remembered, too
+		t.Errorf("%q", out)
+	}
 	goodWith(t, "m", "put", "-", "work/m")
 	good(t, "verify", "work")
 	bad(t, 2, "say --yes", "branch", "delete", "work")

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"testing"
+	"time"
 
 	"github.com/edgefs/edgefs/segment"
 )
@@ -39,4 +40,25 @@ func TestSnapshotsAreReadOnlyBuckets(t *testing.T) {
 	if names := s.want(200, "", "GET", "/", "").texts(t, "Buckets>Bucket>Name"); len(names) != 1 {
 		t.Errorf("buckets %q", names)
 	}
+}
+
+// A bucket is read as of a time; a snapshot is a state that is remembered, too.
+func TestBucketsAreReadAsOfATime(t *testing.T) {
+	s := newSite(t)
+	b := s.bucket("photos", segment.Unversioned)
+	s.put("/photos/k", "first")
+	i, err := b.CreateSnapshot(t.Context(), "monday")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.WaitSnapshot(t.Context(), i.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.put("/photos/k", "second")
+	later := i.Created.Add(time.Hour)
+	for _, name := range []string{"/photos@" + later.Format(time.RFC3339), "/photos__" + later.Format("20060102T150405Z")} {
+		s.get(name+"/k", "first")
+		s.want(405, "MethodNotAllowed", "PUT", name+"/k", "third")
+	}
+	s.want(404, "NoSuchBucket", "GET", "/photos__"+i.Created.Add(-time.Hour).Format("20060102T150405Z")+"/k", "")
 }

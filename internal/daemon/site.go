@@ -28,6 +28,9 @@ import (
 // anyRegion is what clients are told to sign for where any region will do: what suits every client.
 const anyRegion = "us-east-1"
 
+// rememberRoots is how often the state of a bucket that was written to can be gone back to.
+const rememberRoots = 10 * time.Minute
+
 // dataName is the folder of the segment's data, in it one folder for each federation that the segment has been of.
 const dataName = "data"
 
@@ -68,6 +71,7 @@ func (d *Daemon) openSite(ctx context.Context, id *identity.Identity) (_ *site, 
 	s.segment, err = segment.Open(ctx, segment.Config{
 		FS: vfs.OS{}, Dir: d.dir.Path(dataName, federation, "segment"), ID: id.Segment, Name: id.Name, Secret: id.Secret, Restored: d.restored,
 		Chunks: s.store.chunks, Read: lazy.Store, Mend: lazy.Mend, Forward: lazy.Forward, Clock: time.Now, Rand: rand.Reader, Logger: d.log,
+		RememberRoots: rememberRoots,
 	})
 	if err != nil {
 		return nil, err

@@ -74,6 +74,7 @@ func New(c Config) *Server {
 		"DELETE /buckets/{bucket}/snapshots/{snapshot}": s.deleteSnapshot,
 
 		"POST /buckets/{bucket}/merge": s.merge,
+		"GET /buckets/{bucket}/log":    s.log,
 
 		"GET /branches":             s.branches,
 		"POST /branches":            s.createBranch,

@@ -1,0 +1,268 @@
+package segment
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Roots that a bucket had are remembered at this segment, at most one in each interval and fewer the older they are: nothing of a root is ever
+// collected, so what it named is still there. They are objects of the local bucket.
+
+// docRoot + bucket id + "/" + the inverted time -> rootEntry: the newest sorts first.
+const docRoot = "root/"
+
+// rootEntry is what a bucket was: all that was acknowledged here before the time, and perhaps a little of what came while it was written down.
+type rootEntry struct {
+	time  HLC
+	root  []byte // the root chunk; never empty
+	stats counters
+}
+
+const rootEntryFormat = 1
+
+func (e *rootEntry) appendTo(b []byte) []byte {
+	b = putUint(b, 1, rootEntryFormat)
+	b = putFixed(b, 2, uint64(e.time))
+	b = putBytes(b, 3, e.root)
+	return putSome(b, 4, e.stats.appendTo)
+}
+
+func parseRootEntry(b []byte) (*rootEntry, error) {
+	e := new(rootEntry)
+	format := uint64(0)
+	err := eachField("remembered root", b, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			format = f.n
+		case 2:
+			e.time = HLC(f.n)
+		case 3:
+			e.root = f.b
+			_, err = parseRoot(f.b)
+		case 4:
+			e.stats, err = parseCounters(f.b)
+		default:
+			return fmt.Errorf("remembered root field %d: %w", f.num, ErrForeign)
+		}
+		return err
+	})
+	if err == nil && (format != rootEntryFormat || len(e.root) == 0) {
+		err = fmt.Errorf("remembered root format %d: %w", format, ErrForeign)
+	}
+	return e, err
+}
+
+func (b *Bucket) rootPrefix() string { return docRoot + b.id.String() + "/" }
+
+func (b *Bucket) rootKey(t HLC) string {
+	var inverted [8]byte
+	binary.BigEndian.PutUint64(inverted[:], ^uint64(t))
+	return b.rootPrefix() + hex.EncodeToString(inverted[:])
+}
+
+// roots are those that are remembered, the newest first, from a time on back.
+func (b *Bucket) roots(ctx context.Context, from HLC) iter.Seq2[*rootEntry, error] {
+	return func(yield func(*rootEntry, error) bool) {
+		for v, err := range b.s.local.eachCurrent(ctx, b.rootKey(from)) {
+			if err == nil && !strings.HasPrefix(v.Key, b.rootPrefix()) {
+				return
+			}
+			var e *rootEntry
+			if err == nil {
+				e, err = parseRootEntry(v.Data)
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// remembering remembers roots, where the configuration says how often.
+func (s *Segment) remembering(ctx context.Context) {
+	every := s.cfg.RememberRoots
+	if every <= 0 {
+		return
+	}
+	tick := time.NewTicker(max(every/10, time.Second))
+	defer tick.Stop()
+	due := map[BucketID]time.Time{}
+	started := s.cfg.Clock()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.failure.ch:
+			return
+		case <-tick.C:
+		}
+		now := s.cfg.Clock()
+		for _, b := range s.allBuckets() {
+			if at, ok := due[b.id]; !ok && now.Sub(started) < every || ok && now.Before(at) {
+				continue
+			}
+			due[b.id] = now.Add(every)
+			if err := b.remember(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Logger.Warn("the root of a bucket is not remembered, trying again", "bucket", b.id, "error", err)
+			}
+		}
+	}
+}
+
+// remember writes down what the bucket is now, if it is not what was written down last. It costs a fold of what was written since the last one.
+func (b *Bucket) remember(ctx context.Context) error {
+	switch {
+	case b.id == FederationBucket, b.id == localBucket, b.Err() != nil:
+		return nil
+	case b.gone():
+		return b.forgetRoots(ctx)
+	}
+	last, err := b.lastRoot(ctx, ^HLC(0))
+	if err != nil {
+		return err
+	}
+	now := b.s.clock.now()
+	n, err := b.foldNow(ctx)
+	if err != nil || len(n.bytes) == 0 || last != nil && bytes.Equal(last.root, n.bytes) {
+		return err
+	}
+	e := &rootEntry{now, n.bytes, n.stats}
+	if _, err := b.s.local.put(ctx, b.rootKey(now), Cond{}, nil, func(v *Version) { v.Data = e.appendTo(nil) }); err != nil {
+		return err
+	}
+	return b.thinRoots(ctx, now.Time())
+}
+
+// lastRoot is the newest that is not newer than a time; nil when there is none.
+func (b *Bucket) lastRoot(ctx context.Context, from HLC) (*rootEntry, error) {
+	for e, err := range b.roots(ctx, from) {
+		return e, err
+	}
+	return nil, nil
+}
+
+// How long roots are remembered: all of them for a day, then one an hour for a month, then one a day for a year.
+const (
+	rootsAll    = 24 * time.Hour
+	rootsHourly = 30 * 24 * time.Hour
+	rootsDaily  = 365 * 24 * time.Hour
+)
+
+// rootSlot is the stretch of time of which one root is kept, the first; false when none is kept any more.
+func rootSlot(t, now time.Time) (time.Time, bool) {
+	switch age := now.Sub(t); {
+	case age <= rootsAll:
+		return t, true
+	case age <= rootsHourly:
+		return t.Truncate(time.Hour), true
+	case age <= rootsDaily:
+		return t.Truncate(24 * time.Hour), true
+	}
+	return time.Time{}, false
+}
+
+// thinRoots forgets what is not to be remembered any longer.
+func (b *Bucket) thinRoots(ctx context.Context, now time.Time) error {
+	var drop []HLC
+	var newer *rootEntry // the one looked at before, and its slot
+	var slot time.Time
+	for e, err := range b.roots(ctx, ^HLC(0)) {
+		if err != nil {
+			return err
+		}
+		at, keep := rootSlot(e.time.Time(), now)
+		if !keep {
+			drop = append(drop, e.time)
+			continue
+		}
+		if newer != nil && at.Equal(slot) && now.Sub(e.time.Time()) > rootsAll {
+			drop = append(drop, newer.time)
+		}
+		newer, slot = e, at
+	}
+	return b.dropRoots(ctx, drop)
+}
+
+func (b *Bucket) forgetRoots(ctx context.Context) error {
+	var drop []HLC
+	for e, err := range b.roots(ctx, ^HLC(0)) {
+		if err != nil {
+			return err
+		}
+		drop = append(drop, e.time)
+	}
+	return b.dropRoots(ctx, drop)
+}
+
+func (b *Bucket) dropRoots(ctx context.Context, times []HLC) error {
+	for _, t := range times {
+		if _, err := b.s.local.Delete(ctx, b.rootKey(t), Cond{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asOf is the bucket as it was at a time, as far as that is remembered here: the last remembered root, snapshot, or beginning of a branch that is
+// not newer. Its name says which time that is. Its metadata is whole; content that this segment never had may be had from nobody any more.
+func (b *Bucket) asOf(ctx context.Context, t time.Time) (*Bucket, error) {
+	limit := hlcAt(t.Add(time.Millisecond)) - 1
+	var found *snapshotDoc
+	e, err := b.lastRoot(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	if e != nil {
+		found = &snapshotDoc{bucket: b.id, created: e.time, root: e.root, stats: e.stats}
+	}
+	for _, d := range slices.Concat(b.s.names.snapshotsOf(b.id), b.doc.Load().beginnings()) {
+		if d.created <= limit && (found == nil || d.created > found.created) && d.by == b.s.cfg.ID && b.s.hasSnapshot(d.id) {
+			found = d
+		}
+	}
+	if found == nil {
+		return nil, fmt.Errorf("nothing of bucket %q is remembered here as of %s: %w", b.doc.Load().name, t.UTC().Format(momentFormat), ErrNoSuchSnapshot)
+	}
+	return b.freeze(found, found.created.Time().UTC().Format(momentFormat))
+}
+
+func (d *bucketDoc) beginnings() []*snapshotDoc {
+	if d.origin == nil {
+		return nil
+	}
+	return []*snapshotDoc{d.beginning()}
+}
+
+const momentFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// momentFormats are how a time can be written behind a bucket's name. Those without a zone are UTC; a time means its beginning.
+func momentFormats() []string {
+	return []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02", "20060102T150405Z", "20060102T150405", "20060102"}
+}
+
+// parseMoment reads a time, or how long ago it was: 90s, 15m, 2h, 3d, 1w.
+func parseMoment(s string, now time.Time) (time.Time, bool) {
+	for _, f := range momentFormats() {
+		if t, err := time.Parse(f, s); err == nil {
+			return t, true
+		}
+	}
+	if s == "" {
+		return time.Time{}, false
+	}
+	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
+	unit, n := units[s[len(s)-1]], s[:len(s)-1]
+	ago, err := strconv.ParseUint(n, 10, 31)
+	if unit == 0 || err != nil || ago > uint64(1<<62/unit) {
+		return time.Time{}, false
+	}
+	return now.Add(-time.Duration(ago) * unit), true
+}
