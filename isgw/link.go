@@ -251,6 +251,9 @@ func (k *link) up(s *session) {
 	if z := k.l.cfg.Lazy; z != nil {
 		defer z.peerCame()
 	}
+	if c := k.l.cfg.Copies; c != nil {
+		defer c.peerCame()
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.current, k.wasUp = s, true

@@ -38,6 +38,8 @@ type Config struct {
 	Chunks chunk.Opener
 	// Lazy gets its peers from the links. It is needed for prefetching.
 	Lazy *Lazy
+	// Copies, when set, lets writes wait for peers from now on.
+	Copies *Copies
 
 	FS  vfs.FS
 	Dir string // the segment's: links are remembered in DIR/links, members in DIR/keys
@@ -107,6 +109,9 @@ func Open(ctx context.Context, c Config) (*Links, error) {
 	l.mu.Unlock()
 	l.wg.Go(l.acceptAll)
 	l.wg.Go(func() { l.timeline.run(l.ctx, l.seg) })
+	if c.Copies != nil {
+		c.Copies.attach(l)
+	}
 	if c.Lazy != nil {
 		c.Lazy.attach(l)
 		l.wg.Go(func() { l.prefetch.run(l.ctx) })
@@ -136,6 +141,9 @@ func (l *Links) open() (err error) {
 
 // Close ends all links and waits for everything that was started. The segment stays open.
 func (l *Links) Close() error {
+	if l.cfg.Copies != nil {
+		l.cfg.Copies.attach(nil)
+	}
 	if l.cfg.Lazy != nil {
 		l.cfg.Lazy.attach(nil)
 	}

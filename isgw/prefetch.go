@@ -246,6 +246,9 @@ type round struct {
 	hole   map[segment.Origin]uint64
 	failed bool // something wanted did not come
 
+	all     bool                 // everything is wanted, whatever the settings
+	lacking map[segment.Dot]bool // unless nil: versions whose payload is not all here
+
 	batch  []wanted
 	ids    int
 	bytes  int64
@@ -311,7 +314,7 @@ func (r *round) lookAtNews(ctx context.Context) error {
 
 // wants says whether a version's payload is to be here before it is read.
 func (r *round) wants(v segment.Version) bool {
-	return r.settings.Full || v.Size() <= min(r.settings.EagerBytes, r.p.l.cfg.EagerBytes)
+	return r.all || r.settings.Full || v.Size() <= min(r.settings.EagerBytes, r.p.l.cfg.EagerBytes)
 }
 
 func (r *round) ref(v segment.Version) segment.Ref {
@@ -409,6 +412,9 @@ func (r *round) miss(v segment.Version, failed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failed = r.failed || failed
+	if r.lacking != nil {
+		r.lacking[v.Dot] = true
+	}
 	if n, ok := r.hole[v.Dot.Origin]; !ok || v.Dot.N < n {
 		r.hole[v.Dot.Origin] = v.Dot.N
 	}

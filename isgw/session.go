@@ -36,6 +36,8 @@ type session struct {
 
 	taking  sync.Mutex    // held while the feed moves on
 	syncing chan struct{} // one for each sync that the peer is served
+	copies  *asker        // of the peer, to hold what was written here
+	asked   chan struct{} // one for each stream of such asks of the peer's
 
 	forwards chan struct{} // one for each of its requests that is done here
 
@@ -55,6 +57,7 @@ func (k *link) handshake(ctx context.Context, c transport.Conn) (*session, error
 	stop := context.AfterFunc(ctx, func() { c.Close(transport.Lost, "no handshake in time") })
 	defer stop()
 	s := &session{k: k, conn: c, seen: wire.Buckets{}, syncing: make(chan struct{}, maxSyncs), forwards: make(chan struct{}, maxForwards)}
+	s.copies, s.asked = newAsker(), make(chan struct{}, 1)
 	err := s.greet(ctx)
 	if err == nil {
 		err = s.check()
@@ -169,7 +172,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { end(transport.Leaving, s.k.l.leaving()) })
 	defer stop()
-	for _, f := range []func(context.Context) error{s.serveAll, s.beats, s.listen, s.receive, s.catchUp, s.heal} {
+	for _, f := range []func(context.Context) error{s.serveAll, s.beats, s.listen, s.receive, s.catchUp, s.heal, s.askCopies} {
 		wg.Go(func() {
 			if err := f(ctx); err != nil {
 				end(codeOf(err), err)
@@ -236,6 +239,8 @@ func (s *session) serve(ctx context.Context, stream transport.Stream) error {
 	case r.Sync != nil:
 		m.become(syncBytes)
 		return s.serveSync(ctx, x, r.Sync)
+	case r.Copies:
+		return s.serveCopies(ctx, x)
 	case r.Fetch != nil:
 		m.become(payloadBytes)
 		return s.serveFetch(ctx, x, r.Fetch)

@@ -2,6 +2,7 @@ package isgw_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -44,16 +45,18 @@ type world struct {
 // site is one segment with its links.
 type site struct {
 	*segment.Segment
-	w     *world
-	id    *identity.Identity
-	fs    *vfs.Crash
-	dir   string
-	store *memory.Device
-	lazy  *isgw.Lazy
-	links *isgw.Links
-	skew  atomic.Int64  // of the clock, in nanoseconds
-	limit time.Duration // of lazy reads
-	log   int64         // bytes of log that are kept; 0: many
+	w        *world
+	id       *identity.Identity
+	fs       *vfs.Crash
+	dir      string
+	store    *memory.Device
+	lazy     *isgw.Lazy
+	copies   *isgw.Copies
+	patience time.Duration // of writes that wait for a second segment; 0: ten seconds
+	links    *isgw.Links
+	skew     atomic.Int64  // of the clock, in nanoseconds
+	limit    time.Duration // of lazy reads
+	log      int64         // bytes of log that are kept; 0: many
 }
 
 // newWorld starts segments whose links are not made yet.
@@ -84,18 +87,19 @@ func (s *site) start() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", s.id.Name)
 	}
 	clock := func() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
+	s.copies = isgw.NewCopies(cmp.Or(s.patience, 10*time.Second))
 	s.lazy = isgw.NewLazy(isgw.LazyConfig{Chunks: s.store, Timeout: s.limit, Logger: log})
 	var err error
 	s.Segment, err = segment.Open(context.Background(), segment.Config{
 		FS: s.fs, Dir: s.dir, ID: s.id.Segment, Name: s.id.Name, Secret: s.id.Secret, Chunks: chunks{s.store},
-		Read: s.lazy.Store, Mend: s.lazy.Mend, Forward: s.lazy.Forward, Clock: clock, Logger: log, LogFileSize: 1 << 20, BufferBytes: 8 << 20,
+		Read: s.lazy.Store, Mend: s.lazy.Mend, Forward: s.lazy.Forward, Copied: s.copies.Await, Clock: clock, Logger: log, LogFileSize: 1 << 20, BufferBytes: 8 << 20,
 		LogKeep: s.log, CheckpointAt: s.log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := isgw.Config{
-		Segment: s.Segment, Identity: s.id, Chunks: s.store, Lazy: s.lazy, FS: s.fs, Dir: s.dir,
+		Segment: s.Segment, Identity: s.id, Chunks: s.store, Lazy: s.lazy, Copies: s.copies, FS: s.fs, Dir: s.dir,
 		EagerBytes: s.w.eager, Clock: clock, Rand: rand.Reader, Logger: log, Listen: "127.0.0.1:0",
 	}
 	if s.w.net != nil {

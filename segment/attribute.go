@@ -119,7 +119,12 @@ func (b *Bucket) SetAttribute(ctx context.Context, key string, ref VersionRef, n
 }
 
 // amend writes what changes a version and is no version of the key. It returns the version as it is then.
-func (b *Bucket) amend(ctx context.Context, key string, ref VersionRef, c Cond, decide func(*Version, keyView) (effect, error)) (Version, error) {
+func (b *Bucket) amend(ctx context.Context, key string, ref VersionRef, c Cond, decide func(*Version, keyView) (effect, error)) (_ Version, err error) {
+	ack, err := b.acknowledging()
+	if err != nil {
+		return Version{}, err
+	}
+	defer ack.await(ctx, &err)
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Version{}, err
@@ -142,7 +147,7 @@ func (b *Bucket) amend(ctx context.Context, key string, ref VersionRef, c Cond, 
 		return *found, nil
 	}
 	if err == nil {
-		err = b.s.submit(p)
+		err = ack.submit(p)
 	}
 	if err != nil {
 		return Version{}, fmt.Errorf("change %q: %w", key, err)

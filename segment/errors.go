@@ -32,6 +32,9 @@ var (
 	// ErrNoLocks says that a bucket's settings allow no locks.
 	ErrNoLocks         = errors.New("locks are not enabled")
 	ErrNotEmptySegment = errors.New("segment holds buckets")
+	// ErrNotCopied says that a write is durable at this segment and may show, and that no second segment was heard to have it. Doing it again is
+	// right. It comes with ErrUnavailable.
+	ErrNotCopied = errors.New("durable here, but no second segment has it yet")
 	// ErrUnavailable says that the segment cannot answer now; nothing is known of the outcome of a write.
 	ErrUnavailable = errors.New("unavailable")
 	ErrClosed      = errors.New("segment is closed")

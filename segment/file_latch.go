@@ -89,7 +89,12 @@ type fileWrite struct {
 
 // writeKeys looks at keys and lets decide say what becomes of them, as one record: durable, and to every reader at once, when it returns. With
 // errStop, or no effects, nothing is written.
-func (b *Bucket) writeKeys(ctx context.Context, keys []string, decide func(*fileWrite) error) error {
+func (b *Bucket) writeKeys(ctx context.Context, keys []string, decide func(*fileWrite) error) (err error) {
+	ack, err := b.acknowledging()
+	if err != nil {
+		return err
+	}
+	defer ack.await(ctx, &err)
 	leave, err := b.begin(ctx)
 	if err != nil {
 		return err
@@ -113,7 +118,7 @@ func (b *Bucket) writeKeys(ctx context.Context, keys []string, decide func(*file
 	}
 	first := w.plan.r.effects[0].key
 	w.plan.hint = &hint{key: first, over: w.views[first].over, head: w.heads[first], base: w.views[first].base.at}
-	if err := b.s.submit(w.plan); err != nil {
+	if err := ack.submit(w.plan); err != nil {
 		return err
 	}
 	if w.done != nil {

@@ -147,8 +147,13 @@ func (h head) dismissal(key string, mode Versioning, losers ...*Version) effect 
 }
 
 // dismiss ends a loser: a DELETE of the name that it is shown under.
-func (b *Bucket) dismiss(ctx context.Context, loser *Version, c Cond) (Deleted, error) {
+func (b *Bucket) dismiss(ctx context.Context, loser *Version, c Cond) (_ Deleted, err error) {
 	key := loser.LoserOf
+	ack, err := b.acknowledging()
+	if err != nil {
+		return Deleted{}, err
+	}
+	defer ack.await(ctx, &err)
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Deleted{}, err
@@ -171,7 +176,7 @@ func (b *Bucket) dismiss(ctx context.Context, loser *Version, c Cond) (Deleted, 
 		return Deleted{}, nil
 	}
 	if err == nil {
-		err = b.s.submit(p)
+		err = ack.submit(p)
 	}
 	if err != nil {
 		return Deleted{}, fmt.Errorf("delete %q: %w", loser.Key, err)

@@ -39,7 +39,7 @@ func (b *Bucket) RenamePrefix(ctx context.Context, src, dst string, o RenameOpti
 	return r, nil
 }
 
-func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
+func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameOptions) (_ Renamed, err error) {
 	if err := errors.Join(checkDirectories(src, dst), checkKey(src), checkKey(dst)); err != nil {
 		return Renamed{}, err
 	}
@@ -49,6 +49,11 @@ func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameO
 	if err := b.s.admit(ctx); err != nil {
 		return Renamed{}, err
 	}
+	ack, err := b.acknowledging()
+	if err != nil {
+		return Renamed{}, err
+	}
+	defer ack.await(ctx, &err)
 	done, err := b.s.roomToRename(ctx)
 	if err != nil {
 		return Renamed{}, err
@@ -75,7 +80,7 @@ func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameO
 		}
 	}
 	r := &record{deps: v.deps, effects: x.effects, rename: &rename{x.count, src, dst, mode, x.digest}}
-	if err := b.s.submit(plan{b: b, r: r, own: v.own, hint: &hint{heads: x.heads}, moves: true}); err != nil {
+	if err := ack.submit(plan{b: b, r: r, own: v.own, hint: &hint{heads: x.heads}, moves: true}); err != nil {
 		return Renamed{}, err
 	}
 	return Renamed{x.keys, x.moved, r.VersionID}, nil
@@ -193,13 +198,18 @@ func (b *Bucket) Rename(ctx context.Context, src, dst string, o RenameOptions) (
 	return r, nil
 }
 
-func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
+func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions) (_ Renamed, err error) {
 	if err := errors.Join(checkKey(src), checkKey(dst)); err != nil {
 		return Renamed{}, err
 	}
 	if src == dst {
 		return Renamed{}, fmt.Errorf("they are one key: %w", ErrInvalidArgument)
 	}
+	ack, err := b.acknowledging()
+	if err != nil {
+		return Renamed{}, err
+	}
+	defer ack.await(ctx, &err)
 	out, err := b.begin(ctx)
 	if err != nil {
 		return Renamed{}, err
@@ -232,7 +242,7 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 			r.rename.count++
 		}
 	}
-	if err := b.s.submit(plan{b: b, r: r, own: v[0].own, moves: true}); err != nil {
+	if err := ack.submit(plan{b: b, r: r, own: v[0].own, moves: true}); err != nil {
 		return Renamed{}, err
 	}
 	return Renamed{1, int64(last), r.VersionID}, nil

@@ -12,10 +12,15 @@ import (
 //
 // It returns the version that is current then, or the marker that was kept. What it ends is what this segment has seen: see
 // [Cond.Resolve], which lets any write end a conflict.
-func (b *Bucket) Resolve(ctx context.Context, key string, keep VersionRef, c Cond) (Version, error) {
+func (b *Bucket) Resolve(ctx context.Context, key string, keep VersionRef, c Cond) (_ Version, err error) {
 	if c.request == nil && b.elsewhere() {
 		return b.forwardResolve(ctx, &Request{verb: verbResolve, key: key, ref: keep, cond: c})
 	}
+	ack, err := b.acknowledging()
+	if err != nil {
+		return Version{}, err
+	}
+	defer ack.await(ctx, &err)
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Version{}, err
@@ -47,7 +52,7 @@ func (b *Bucket) Resolve(ctx context.Context, key string, keep VersionRef, c Con
 		} else {
 			c.note(p.r, outcome{kept.VersionID, kept.Null, kept.Marker}, false)
 		}
-		err = b.s.submit(p)
+		err = ack.submit(p)
 	}
 	if err != nil {
 		return Version{}, fmt.Errorf("resolve %q: %w", key, err)

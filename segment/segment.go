@@ -38,6 +38,8 @@ type Config struct {
 	Chunks Chunks
 	// Read opens the store that payload is read from on behalf of a version. Default: what is here.
 	Read func(chunk.Domain, Reading) chunk.Store
+	// Copied waits until another segment holds a write durably, the record and its payload: see [Copies]. It bounds its waiting. Default: none does.
+	Copied func(context.Context, Ref) error
 	// Mend gets chunks of a linked bucket's trees that are lost or damaged here from elsewhere, and puts them back: see [tree.Mender]. Default:
 	// what is lost is lost. It is never called by who serves a peer's Mend, nor while entries of the log are applied.
 	Mend func(ctx context.Context, d chunk.Domain, l Lost, yield func(chunk.Chunk) error) error
@@ -147,6 +149,7 @@ type Segment struct {
 	applying sync.Mutex    // held while entries are applied: what is seen under it is the state at one position
 	failure  failure
 	keeper   keeper
+	copying  chan struct{} // one for each write that waits for a second segment
 	sealer   sealer
 	bounding bounding
 	broke    chan struct{} // a bucket was broken off
@@ -168,6 +171,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.clock.wall = cfg.Clock
 	s.failure.init()
 	s.keeper.init()
+	s.copying = make(chan struct{}, maxCopying)
 	s.sealer.init()
 	s.forwards.init()
 	s.broke = make(chan struct{}, 1)

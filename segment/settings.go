@@ -74,7 +74,7 @@ func DefaultSettings() Settings {
 }
 
 func (s Settings) validate() error {
-	if s.Versioning > Suspended || s.EagerBytes < 0 || s.Policy > Home || s.Ack > Local || !s.Losers.valid() {
+	if s.Versioning > Suspended || s.EagerBytes < 0 || s.Policy > Home || s.Ack > Copies || !s.Losers.valid() {
 		return fmt.Errorf("settings %+v: %w", s, ErrInvalidArgument)
 	}
 	return s.Locks.validate(s.Versioning)

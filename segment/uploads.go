@@ -290,10 +290,15 @@ type Completion struct {
 
 // CompleteUpload makes the parts, in the order of their numbers, a version of key, and ends the upload: one step. No payload moves. A part
 // that is not there, or has another ETag, is ErrInvalidPart.
-func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []PartRef, done Completion, c Cond) (Version, error) {
+func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []PartRef, done Completion, c Cond) (_ Version, err error) {
 	if b.frozen != "" {
 		return Version{}, fmt.Errorf("%q, upload %q: %w", key, id, ErrNoSuchUpload)
 	}
+	ack, err := b.acknowledging()
+	if err != nil {
+		return Version{}, err
+	}
+	defer ack.await(ctx, &err)
 	leave, err := b.begin(ctx) // before the upload's latch: who deletes the bucket takes them in this order
 	if err != nil {
 		return Version{}, err
@@ -335,7 +340,7 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 	if err != nil {
 		return Version{}, fmt.Errorf("complete %q: %w", key, err)
 	}
-	if err := b.s.submit(put, end); err != nil {
+	if err := ack.submit(put, end); err != nil {
 		return Version{}, fmt.Errorf("complete %q: %w", key, err)
 	}
 	return *put.r.effects[0].hold, nil

@@ -246,10 +246,15 @@ func (b *Bucket) gone() bool {
 }
 
 // put writes one version. fill completes it.
-func (b *Bucket) put(ctx context.Context, key string, c Cond, payload []chunk.Chunk, fill func(*Version)) (Version, error) {
+func (b *Bucket) put(ctx context.Context, key string, c Cond, payload []chunk.Chunk, fill func(*Version)) (_ Version, err error) {
 	if c.request == nil && b.elsewhere() {
 		return b.forwardPut(ctx, &Request{key: key, cond: c}, payload, fill, nil)
 	}
+	ack, err := b.acknowledging()
+	if err != nil {
+		return Version{}, err
+	}
+	defer ack.await(ctx, &err)
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Version{}, err
@@ -260,7 +265,7 @@ func (b *Bucket) put(ctx context.Context, key string, c Cond, payload []chunk.Ch
 		return Version{}, fmt.Errorf("put %q: %w", key, err)
 	}
 	c.note(p.r, outcome{null: p.r.effects[0].hold.Null}, true)
-	if err := b.s.submit(p); err != nil {
+	if err := ack.submit(p); err != nil {
 		return Version{}, fmt.Errorf("put %q: %w", key, err)
 	}
 	return *p.r.effects[0].hold, nil
@@ -302,7 +307,7 @@ type Deleted struct {
 }
 
 // Delete hides a key. Where versions of it remain, by versioning or by a conflict, it leaves a marker; else nothing.
-func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error) {
+func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (_ Deleted, err error) {
 	if c.request == nil && b.elsewhere() {
 		out, err := b.forward(ctx, &Request{verb: verbDelete, key: key, cond: c}, nil)
 		return out.deleted(), err
@@ -313,6 +318,11 @@ func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error
 		}
 		return b.dismiss(ctx, loser, c)
 	}
+	ack, err := b.acknowledging()
+	if err != nil {
+		return Deleted{}, err
+	}
+	defer ack.await(ctx, &err)
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Deleted{}, err
@@ -343,7 +353,7 @@ func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error
 	} else {
 		c.note(p.r, outcome{}, false)
 	}
-	if err := b.s.submit(p); err != nil {
+	if err := ack.submit(p); err != nil {
 		return Deleted{}, fmt.Errorf("delete %q: %w", key, err)
 	}
 	if m := p.r.effects[0].hold; m != nil {
@@ -353,7 +363,7 @@ func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error
 }
 
 // Remove takes one version away for ever, and refuses (ErrLocked) what is locked: see [Bucket.Lock]. The condition is of that version. One that is not there is no error, as in S3, unless there is a condition.
-func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond) (Deleted, error) {
+func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond) (_ Deleted, err error) {
 	if c.request == nil && b.elsewhere() {
 		out, err := b.forward(ctx, &Request{verb: verbRemove, key: key, ref: ref, cond: c}, nil)
 		return out.deleted(), err
@@ -364,6 +374,11 @@ func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond)
 		}
 		key, ref = loser.LoserOf, VersionRef{ID: loser.VersionID}
 	}
+	ack, err := b.acknowledging()
+	if err != nil {
+		return Deleted{}, err
+	}
+	defer ack.await(ctx, &err)
 	leave, err := b.enter(ctx, key)
 	if err != nil {
 		return Deleted{}, err
@@ -394,7 +409,7 @@ func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond)
 		return Deleted{}, fmt.Errorf("remove a version of %q: %w", key, err)
 	}
 	c.note(p.r, outcome{found.VersionID, found.Null, found.Marker}, false)
-	if err := b.s.submit(p); err != nil {
+	if err := ack.submit(p); err != nil {
 		return Deleted{}, fmt.Errorf("remove a version of %q: %w", key, err)
 	}
 	return Deleted{found.Marker, found.VersionID, found.Null}, nil

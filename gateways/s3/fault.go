@@ -172,6 +172,10 @@ func faultOf(err error) *fault {
 		return &fault{code: errClientGone, cause: err}
 	case errors.Is(err, segment.ErrFull):
 		return &fault{code: errStorageFull, cause: err}
+	case errors.Is(err, segment.ErrNotCopied):
+		f := errServiceUnavailable.say("The write is durable at this segment, but no second segment confirmed it in time, as the bucket asks for. It may show. Repeat it.")
+		f.cause = err
+		return f.withHeader("Retry-After", retryAfter)
 	case unavailable(err):
 		return (&fault{code: errServiceUnavailable, cause: err}).withHeader("Retry-After", retryAfter)
 	}

@@ -51,6 +51,8 @@ type Link struct {
 	Listen string `json:"listen"`
 	// Advertise are the HOST:PORT that invitations name. Empty: the address listened on.
 	Advertise []string `json:"advertise,omitempty"`
+	// CopyTimeout is how long a write of a bucket that asks for copies waits without any word from another segment.
+	CopyTimeout Duration `json:"copyTimeout"`
 }
 
 // Metrics is the plain HTTP server of /metrics, /healthz and /readyz.
@@ -81,7 +83,7 @@ func Default() Config {
 	return Config{
 		S3:            S3{Listen: "127.0.0.1:9000", MaxConnections: 1024},
 		Admin:         Admin{Listen: Off},
-		Link:          Link{Listen: "127.0.0.1:9001"},
+		Link:          Link{Listen: "127.0.0.1:9001", CopyTimeout: Duration(10 * time.Second)},
 		Metrics:       Metrics{Listen: "127.0.0.1:9002"},
 		Storage:       Storage{Reserve: 64 << 20},
 		Log:           Log{Level: "info", Format: "text"},

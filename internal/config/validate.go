@@ -35,6 +35,9 @@ func (c Config) Validate() error {
 			fault("link.advertise", "%v", err)
 		}
 	}
+	if c.Link.CopyTimeout <= 0 {
+		fault("link.copyTimeout", "%v: want a time, as 10s", c.Link.CopyTimeout)
+	}
 	if (c.S3.CertFile == "") != (c.S3.KeyFile == "") {
 		fault("s3.certFile, s3.keyFile", "HTTPS needs both files")
 	}

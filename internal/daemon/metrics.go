@@ -11,6 +11,7 @@ import (
 	"github.com/edgefs/edgefs/gateways/s3"
 	"github.com/edgefs/edgefs/internal/admin"
 	"github.com/edgefs/edgefs/internal/buildinfo"
+	"github.com/edgefs/edgefs/isgw"
 )
 
 // metrics are the numbers of one daemon. docs/ops/metrics.md lists them.
@@ -127,7 +128,21 @@ func (c *siteCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	exposed := prometheus.NewDesc("edgefs_exposed_bytes", "Bytes that no other segment is known to hold, as last counted; -1 before.", nil, nil)
 	ch <- prometheus.MustNewConstMetric(exposed, prometheus.GaugeValue, float64(s.exposure.bytes.Load()))
+	for _, m := range copyMetrics(s.copies.Stats()) {
+		ch <- m
+	}
 	s.links.Collector().Collect(ch)
+}
+
+func copyMetrics(n isgw.CopyStats) []prometheus.Metric {
+	metric := func(name, help string, kind prometheus.ValueType, v float64) prometheus.Metric {
+		return prometheus.MustNewConstMetric(prometheus.NewDesc("edgefs_copy_"+name, help, nil, nil), kind, v)
+	}
+	return []prometheus.Metric{
+		metric("waiting_writes", "Writes that wait for a second segment.", prometheus.GaugeValue, float64(n.Waiting)),
+		metric("confirmed_writes_total", "Writes that a second segment was heard to have.", prometheus.CounterValue, float64(n.Confirmed)),
+		metric("unconfirmed_writes_total", "Writes that were given up waiting for a second segment: durable here, and refused.", prometheus.CounterValue, float64(n.GivenUp)),
+	}
 }
 
 func truth(b bool) float64 {

@@ -40,6 +40,7 @@ type site struct {
 	store   *store
 	segment *segment.Segment
 	links   *isgw.Links
+	copies  *isgw.Copies
 	admin   *server.Server
 	s3      http.Handler
 
@@ -68,9 +69,10 @@ func (d *Daemon) openSite(ctx context.Context, id *identity.Identity) (_ *site, 
 		return nil, err
 	}
 	lazy := isgw.NewLazy(isgw.LazyConfig{Chunks: s.store.chunks, Logger: d.log})
+	s.copies = isgw.NewCopies(time.Duration(d.cfg.Link.CopyTimeout))
 	s.segment, err = segment.Open(ctx, segment.Config{
 		FS: vfs.OS{}, Dir: d.dir.Path(dataName, federation, "segment"), ID: id.Segment, Name: id.Name, Secret: id.Secret, Restored: d.restored,
-		Chunks: s.store.chunks, Read: lazy.Store, Mend: lazy.Mend, Forward: lazy.Forward, Clock: time.Now, Rand: rand.Reader, Logger: d.log,
+		Chunks: s.store.chunks, Read: lazy.Store, Mend: lazy.Mend, Forward: lazy.Forward, Copied: s.copies.Await, Clock: time.Now, Rand: rand.Reader, Logger: d.log,
 		RememberRoots: rememberRoots,
 	})
 	if err != nil {
@@ -81,7 +83,7 @@ func (d *Daemon) openSite(ctx context.Context, id *identity.Identity) (_ *site, 
 		listen = ""
 	}
 	s.links, err = isgw.Open(ctx, isgw.Config{
-		Segment: s.segment, Identity: id, Chunks: s.store.chunks, Lazy: lazy, FS: vfs.OS{}, Dir: d.dir.Path(),
+		Segment: s.segment, Identity: id, Chunks: s.store.chunks, Lazy: lazy, Copies: s.copies, FS: vfs.OS{}, Dir: d.dir.Path(),
 		Listen: listen, Advertise: d.cfg.Link.Advertise, EagerBytes: isgw.DefaultEagerBytes,
 		Clock: time.Now, Rand: rand.Reader, Logger: d.log,
 	})

@@ -15,6 +15,7 @@ type Request struct {
 	Sync      *Sync      // one bucket's tree
 	Fetch     *Fetch     // payload
 	Forward   []byte     // a write for the home of a bucket, as segment.Request encodes it: an [Answer] follows
+	Copies    bool       // what the peer has durably
 }
 
 const (
@@ -24,6 +25,7 @@ const (
 	requestFieldSync      = 4
 	requestFieldFetch     = 5
 	requestFieldForward   = 6
+	requestFieldCopies    = 7
 )
 
 // Append implements [Message].
@@ -41,6 +43,8 @@ func (m *Request) Append(b []byte) []byte {
 		return putMessage(b, requestFieldFetch, m.Fetch.append(nil))
 	case m.Forward != nil:
 		return putMessage(b, requestFieldForward, m.Forward)
+	case m.Copies:
+		return PutUint(b, requestFieldCopies, 1)
 	}
 	return b
 }
@@ -63,6 +67,8 @@ func (m *Request) Parse(b []byte) error {
 		case requestFieldFetch:
 			m.Fetch = new(Fetch)
 			return m.Fetch.parse(f.Bytes)
+		case requestFieldCopies:
+			m.Copies = f.Uint != 0
 		case requestFieldForward:
 			m.Forward = append([]byte{}, f.Bytes...)
 		}

@@ -45,6 +45,11 @@ func samples() map[string]wire.Message {
 			{Tree: segment.HistoryTree, Level: 1, Key: "a\x00\xff", IDs: []chunk.ID{{6}}},
 			{Tree: segment.HeadsTree, Level: 0, Key: "b", IDs: []chunk.ID{{7}}, Snapshot: segment.SnapshotID{8}},
 		}}},
+		"copies": &wire.Request{Copies: true},
+		"copyask": &wire.CopyAsk{Dropped: []uint64{1, 300}, Copies: []wire.Copy{
+			{Number: 301, Ref: segment.Ref{Bucket: bucket, Key: "k", Version: version}}, {Number: 302, Ref: segment.Ref{Bucket: other, Key: "l", Version: version}},
+		}},
+		"copied": &wire.Copied{Done: []uint64{301}, Working: []uint64{302, 1 << 40}},
 		"heartbeat": &wire.Heartbeat{
 			Clock: at, Echo: at.Add(-time.Second), Waited: time.Millisecond, LogEnd: 12, Held: seen, Behind: wire.Lag{Positions: 1, Bytes: 2, Since: 3},
 		},
@@ -104,7 +109,7 @@ func TestGoldenMessages(t *testing.T) {
 	const file = "testdata/messages.golden"
 	all := samples()
 	var out strings.Builder
-	for _, name := range strings.Fields("hello subscribe survey sync snapshot fetch mend heartbeat surveyed start batch end ack offer refused want nodes fetched join joined denied forward answer payload") {
+	for _, name := range strings.Fields("hello subscribe survey sync snapshot fetch mend heartbeat surveyed start batch end ack offer refused want nodes fetched join joined denied forward answer payload copies copyask copied") {
 		fmt.Fprintf(&out, "%s %s\n", name, hex.EncodeToString(all[name].Append(nil)))
 	}
 	if *update {
