@@ -248,6 +248,9 @@ func TestAFailedDraftGoesOn(t *testing.T) {
 	if _, _, err := d.Finish(t.Context()); !errors.Is(err, fault) {
 		t.Fatalf("finish: %v", err)
 	}
+	if n := len(p.meta.held); n > 0 {
+		t.Errorf("%d nodes are durable before what they name", n)
+	}
 	p.data.onPut = nil
 	p.check(t, p.finish(t, d), want)
 }

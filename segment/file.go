@@ -33,7 +33,7 @@ func (f Files) GetAttr(ctx context.Context, path string) (FileInfo, error) {
 	if err != nil {
 		return FileInfo{}, err
 	}
-	return f.info(at)
+	return f.info(at), nil
 }
 
 // Create makes an empty regular file. Of a file that is there already it tells, unless o asks for a new one: then it is ErrFileExists.
@@ -88,7 +88,7 @@ func (f Files) create(ctx context.Context, path string, o NewFile, a fileAttrs) 
 	if err != nil {
 		return FileInfo{}, fmt.Errorf("create %q: %w", path, err)
 	}
-	return f.info(at)
+	return f.info(at), nil
 }
 
 // newPlace is a place where a file can be made.
@@ -213,7 +213,7 @@ func (f Files) edit(ctx context.Context, path string, id FileID, change func(*fi
 	if err != nil {
 		return FileInfo{}, fmt.Errorf("change %q: %w", path, err)
 	}
-	return f.info(at)
+	return f.info(at), nil
 }
 
 // rewrite puts what was found with other attributes, under all its names; a directory of which there is only what is in it is made then.

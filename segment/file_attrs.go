@@ -129,29 +129,38 @@ const (
 // fileAttrsOf are a version's, with what S3 clients leave out made up: it is a regular file, or a directory where its key ends in a slash, of
 // mode 0644 or 0755 and of user and group 0, of the version's time. Its id is derived from the version, so each that S3 writes is another file.
 func (b *Bucket) fileAttrsOf(v *Version) (fileAttrs, error) {
-	isDir := isDirectoryKey(v.Key)
+	a := b.defaultAttrs(v)
 	if len(v.Attrs.File) == 0 {
-		a := fileAttrs{kind: RegularFile, mode: defaultFileMode, mtime: v.Modified().UnixNano()}
-		if isDir {
-			a.kind, a.mode = Directory, defaultDirectoryMode
-		}
-		a.id = b.derivedID(v)
 		return a, nil
 	}
-	a, err := parseFileAttrs(v.Attrs.File)
+	kept, err := parseFileAttrs(v.Attrs.File)
 	if err != nil {
 		return a, fmt.Errorf("%q: %w", v.Key, err)
 	}
-	if isDir != (a.kind == Directory) { // an S3 client has copied it to where it is none
-		a.kind, a.mode = RegularFile, a.mode&0o666
-		if isDir {
-			a.kind, a.mode = Directory, defaultDirectoryMode
-		}
+	if (a.kind == Directory) != (kept.kind == Directory) { // an S3 client has copied it to where it is none
+		kept.kind, kept.mode = a.kind, a.mode
 	}
-	if a.id == (FileID{}) {
-		a.id = b.derivedID(v)
+	if kept.id == (FileID{}) {
+		kept.id = a.id
 	}
-	return a, nil
+	return kept, nil
+}
+
+// shownAttrs are fileAttrsOf for those who only look: attributes that this build cannot read, as a later one may write them, are the made-up ones.
+func (b *Bucket) shownAttrs(v *Version) fileAttrs {
+	a, err := b.fileAttrsOf(v)
+	if err != nil {
+		return b.defaultAttrs(v)
+	}
+	return a
+}
+
+func (b *Bucket) defaultAttrs(v *Version) fileAttrs {
+	a := fileAttrs{kind: RegularFile, mode: defaultFileMode, mtime: v.Modified().UnixNano(), id: b.derivedID(v)}
+	if isDirectoryKey(v.Key) {
+		a.kind, a.mode = Directory, defaultDirectoryMode
+	}
+	return a
 }
 
 // derivedID is the id of a file that was given none: of the write that made it, or, of a directory, of its name.

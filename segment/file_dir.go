@@ -51,11 +51,7 @@ func (f Files) ReadDir(ctx context.Context, path, after string, limit int) (entr
 				return nil, false, err
 			}
 		}
-		i, err := f.info(at)
-		if err != nil {
-			return nil, false, err
-		}
-		entries = append(entries, DirEntry{i, e.cursor})
+		entries = append(entries, DirEntry{f.info(at), e.cursor})
 	}
 }
 

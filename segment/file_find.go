@@ -91,10 +91,8 @@ func (f Files) find(ctx context.Context, s snapshot, p place) (found, error) {
 
 // findLinks finds all names of a file that was found by one.
 func (f Files) findLinks(ctx context.Context, s snapshot, at *found) error {
-	a, err := f.b.fileAttrsOf(at.version)
-	if err == nil {
-		at.links, err = f.linked(ctx, s, a.id, at.version.Key)
-	}
+	var err error
+	at.links, err = f.linked(ctx, s, f.b.shownAttrs(at.version).id, at.version.Key)
 	return err
 }
 
@@ -160,17 +158,14 @@ func (s snapshot) hasLonger(ctx context.Context, p place) (bool, error) {
 }
 
 // info is what is told of what was found.
-func (f Files) info(at found) (FileInfo, error) {
+func (f Files) info(at found) FileInfo {
 	a, i := f.b.bareDirectory(at.dir), FileInfo{Name: at.name(), Links: 1, Change: f.b.lastPosition()}
 	v := at.version
 	if at.links.newest != nil {
 		v = at.links.newest
 	}
 	if v != nil {
-		var err error
-		if a, err = f.b.fileAttrsOf(v); err != nil {
-			return i, err
-		}
+		a = f.b.shownAttrs(v)
 		i.Key, i.Version, i.ETag, i.Ctime = at.version.Key, v.VersionID, v.Attrs.ETag, v.Modified()
 		if !at.isDir {
 			i.Size, i.Links, i.Change = v.Size(), max(len(at.links.names), 1), uint64(max(v.HLC, at.links.change))
@@ -192,7 +187,7 @@ func (f Files) info(at found) (FileInfo, error) {
 	if at.version == nil {
 		i.Ctime = i.Mtime
 	}
-	return i, nil
+	return i
 }
 
 // bareDirectory are the attributes of a directory of which there is only what is in it.

@@ -118,12 +118,9 @@ func (f Files) Open(ctx context.Context, path string) (*FileHandle, error) {
 	if at.isDir {
 		return nil, fmt.Errorf("open %q: %w", path, ErrIsDirectory)
 	}
-	a, err := f.b.fileAttrsOf(at.version)
-	if err == nil && a.kind == SymbolicLink {
-		err = fmt.Errorf("open %q, a symbolic link: %w", path, ErrInvalidArgument)
-	}
-	if err != nil {
-		return nil, err
+	a := f.b.shownAttrs(at.version)
+	if a.kind == SymbolicLink {
+		return nil, fmt.Errorf("open %q, a symbolic link: %w", path, ErrInvalidArgument)
 	}
 	h := &FileHandle{f: f, id: a.id, key: at.key}
 	h.begin(*at.links.newest)
@@ -283,7 +280,7 @@ func (h *FileHandle) flush(ctx context.Context, seen *VersionID, change func(*fi
 		}
 		h.begin(*at.version)
 		at.place = place{path: PathOfKey(at.version.Key, false), key: at.version.Key}
-		return h.f.info(at)
+		return h.f.info(at), nil
 	}
 }
 

@@ -72,7 +72,7 @@ func (f Files) linked(ctx context.Context, s snapshot, id FileID, key string) (l
 		if v == nil {
 			continue
 		}
-		if a, err := f.b.fileAttrsOf(v); err != nil || a.id != id {
+		if f.b.shownAttrs(v).id != id {
 			continue // of another file
 		}
 		l.names = append(l.names, v)
@@ -170,7 +170,7 @@ func (f Files) Link(ctx context.Context, from, to string) (FileInfo, error) {
 	if err != nil {
 		return FileInfo{}, fmt.Errorf("link %q to %q: %w", from, to, err)
 	}
-	return f.info(at)
+	return f.info(at), nil
 }
 
 func (f Files) link(ctx context.Context, from, to string) (at found, err error) {

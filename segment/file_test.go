@@ -297,3 +297,76 @@ func TestReservedKeysAreNobodys(t *testing.T) {
 	}
 	s.wantErr("a bucket with nothing else is empty", s.DeleteBucket(ctx, "photos"), nil)
 }
+
+// TestAttributesOfALaterBuildAreNotTouched: what cannot be read is shown as what S3 wrote, and is not written over.
+func TestAttributesOfALaterBuildAreNotTouched(t *testing.T) {
+	s, f := newFiles(t)
+	ctx := s.w.ctx
+	for i, file := range [][]byte{{fileFieldFormat << 3, fileFormat + 1}, []byte("no message"), {}} {
+		key := fmt.Sprint("k", i)
+		if _, err := f.b.Put(ctx, key, Attrs{File: file}, Cond{}, strings.NewReader("data")); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.GetAttr(ctx, key); err != nil || got.Mode != defaultFileMode || got.Size != 4 {
+			t.Errorf("%q is %+v, %v", key, got, err)
+		}
+		h := s.opened(f, key)
+		s.wrote(h, "x", 0)
+		_, flushed := h.Flush(ctx, nil)
+		_, set := f.SetAttr(ctx, key, SetFile{Mode: ptr(uint32(0o600))})
+		_, linked := f.Link(ctx, key, "l"+key)
+		for what, err := range map[string]error{"flush": flushed, "set": set, "link": linked} {
+			want := ErrForeign
+			if len(file) == 0 {
+				want = nil
+			}
+			s.wantErr(what, err, want)
+		}
+	}
+	s.wantNames(f, "", "k0", "k1", "k2", "lk2")
+	s.wantErr("remove", f.Remove(ctx, "k0"), nil)
+}
+
+// TestADirectoryStaysWhenTwoEmptyIt: of two who take its last names at once one makes it stay.
+func TestADirectoryStaysWhenTwoEmptyIt(t *testing.T) {
+	s, f := newFiles(t)
+	for round := range 30 {
+		dir := fmt.Sprint("d", round)
+		names := []string{dir + "/a", dir + "/b", dir + "/c"}
+		done := make(chan error)
+		for _, name := range names {
+			s.put("photos", name, "")
+		}
+		for _, name := range names {
+			go func() { done <- f.Remove(s.w.ctx, name) }()
+		}
+		for range names {
+			s.wantErr("remove", <-done, nil)
+		}
+		s.wantNames(f, dir)
+	}
+}
+
+// TestAFileAndADirectoryOfOneNameAreNotMadeAtOnce, nor is anything made in a directory that is being removed.
+func TestAFileAndADirectoryOfOneNameAreNotMadeAtOnce(t *testing.T) {
+	s, f := newFiles(t)
+	ctx := s.w.ctx
+	for round := range 30 {
+		name := fmt.Sprint("d", round)
+		done := make(chan error)
+		go func() { _, err := f.Create(ctx, name, NewFile{Exclusive: true}); done <- err }()
+		go func() { _, err := f.Mkdir(ctx, name, NewFile{}); done <- err }()
+		if one, two := <-done, <-done; (one == nil) == (two == nil) || !errors.Is(errors.Join(one, two), ErrFileExists) {
+			t.Fatalf("%v, %v", one, two)
+		}
+		dir := name + "dir"
+		if _, err := f.Mkdir(ctx, dir, NewFile{}); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, err := f.Create(ctx, dir+"/x", NewFile{}); done <- err }()
+		go func() { done <- f.Rmdir(ctx, dir) }()
+		if one, two := <-done, <-done; (one == nil) == (two == nil) {
+			t.Fatalf("a file was made in a directory that was removed: %v, %v", one, two)
+		}
+	}
+}
