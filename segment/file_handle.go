@@ -317,8 +317,9 @@ func (h *FileHandle) commit(ctx context.Context, seen *VersionID, change func(*f
 			return errStop
 		}
 		a.verifier = 0
-		next := Version{Content: m, Attrs: Attrs{Meta: at.version.Attrs.Meta, Tags: at.version.Attrs.Tags, File: a.appendTo(nil)}}
-		next.Attrs.ETag = h.f.b.rootETag(m)
+		next := *at.version
+		next.Content = m
+		next.Attrs = Attrs{ETag: h.f.b.rootETag(m), Meta: next.Attrs.Meta, Tags: next.Attrs.Tags, File: a.appendTo(nil)}
 		own := at.version.Key
 		if err := at.links.putAll(w, next, own); err != nil {
 			return err

@@ -130,10 +130,13 @@ func (b *Bucket) writeKeys(ctx context.Context, keys []string, decide func(*file
 // content is what a reader of the key gets; nil when it is not there.
 func (w *fileWrite) content(key string) *Version { return w.heads[key].content() }
 
-// put makes a version of key, which is complete when the write is done. It leaves a conflict open, as any plain write does.
+// put makes a version of key like m, with the tags and the like that m was given since it was written, and which is complete when the write is done. It
+// leaves a conflict open, as any plain write does.
 func (w *fileWrite) put(key string, m Version) *Version {
 	e := w.heads[key].address(key, w.mode, false)
-	e.hold = &Version{Key: key, Null: w.mode != Versioned, Content: m.Content, Attrs: m.Attrs}
+	e.hold = &Version{Key: key, Null: w.mode != Versioned}
+	m.carry(e.hold)
+	e.hold.Attrs.Lock = Lock{}
 	w.plan.r.effects = append(w.plan.r.effects, e)
 	return e.hold
 }

@@ -161,7 +161,7 @@ func (l linked) drop(w *fileWrite, key string) error {
 }
 
 func sameFile(a, b *Version) bool {
-	return a.Content.Equal(b.Content) && string(a.Attrs.appendTo(nil)) == string(b.Attrs.appendTo(nil))
+	return a.Content.Equal(b.Content) && a.sameAttributes(b)
 }
 
 // Link gives a file one more name.

@@ -370,3 +370,32 @@ func TestAFileAndADirectoryOfOneNameAreNotMadeAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatS3SaidOfAnObjectStays: its metadata and tags, those that it was given later too, through all that file clients do.
+func TestWhatS3SaidOfAnObjectStays(t *testing.T) {
+	s, f := newFiles(t)
+	ctx := s.w.ctx
+	if _, err := f.b.Put(ctx, "a", Attrs{Meta: map[string]string{"content-type": "text/x"}, Tags: map[string]string{"t": "old"}}, Cond{}, strings.NewReader("data")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.b.SetTags(ctx, "a", VersionRef{}, map[string]string{"t": "new"}, Cond{}); err != nil {
+		t.Fatal(err)
+	}
+	want := func(key string) {
+		t.Helper()
+		if v := mustStat(t, f.b, key); v.Tags()["t"] != "new" || v.Attrs.Meta["content-type"] != "text/x" {
+			t.Errorf("%q has tags %v, metadata %v", key, v.Tags(), v.Attrs.Meta)
+		}
+	}
+	if _, err := f.SetAttr(ctx, "a", SetFile{Mode: ptr(uint32(0o600))}); err != nil {
+		t.Fatal(err)
+	}
+	want("a")
+	s.flushed(f, "a", "x")
+	want("a")
+	s.linkTo(f, "a", "b")
+	want("b")
+	s.wantErr("rename", f.Rename(ctx, "b", "c"), nil)
+	want("c")
+	s.wantLinks(f, 2, "xata", "a", "c")
+}

@@ -255,7 +255,9 @@ func (m *sim) writeAny(s *site) error {
 	}
 	m.n++
 	key := []string{"k", "d/x", "d/y", "d\x00/z", "e"}[m.rng.IntN(5)]
-	switch n := m.rng.IntN(44); {
+	switch n := m.rng.IntN(47); {
+	case n >= 44:
+		return m.file(b)
 	case n >= 41:
 		return m.tag(b)
 	case n >= 36:
