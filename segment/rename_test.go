@@ -112,30 +112,21 @@ func TestARefusedRenameLeavesNothing(t *testing.T) {
 		a.put("box", k, "v")
 	}
 	fillBelow(t, atA, "many/", 500)
-	if _, err := atA.CreateSnapshot(w.ctx, "monday"); err != nil {
-		t.Fatal(err)
-	}
-	monday, err := a.Bucket("box@monday")
-	if err != nil {
-		t.Fatal(err)
-	}
 	a.cfg.RenameBytes = 300 << 10
 	a.Segment.cfg.RenameBytes = a.cfg.RenameBytes
 	w.settle()
 	end := a.LogEnd()
 	for _, c := range []struct {
-		b        *Bucket
 		src, dst string
 		want     error
 	}{
-		{atA, "d/", "d/", ErrInvalidArgument}, {atA, "d/", "d/x/", ErrInvalidArgument}, {atA, "d/x/", "d/", ErrInvalidArgument},
-		{atA, "d", "g/", ErrInvalidArgument}, {atA, "d/", "g", ErrInvalidArgument}, {atA, "", "g/", ErrInvalidArgument}, {atA, "d/", "", ErrInvalidArgument}, {atA, "/", "g/", ErrInvalidArgument},
-		{atA, "d/", "g\xff/", ErrInvalidArgument}, {atA, "\x00d/", "g/", ErrInvalidArgument},
-		{atA, "d/", "longer/", ErrInvalidArgument}, // a key would be
-		{atA, "d/", "e/", ErrTargetExists}, {atA, "nothing/", "g/", ErrNoSuchKey}, {atA, "many/", "g/", ErrTooManyKeys},
-		{monday, "d/", "g/", ErrReadOnly},
+		{"d/", "d/", ErrInvalidArgument}, {"d/", "d/x/", ErrInvalidArgument}, {"d/x/", "d/", ErrInvalidArgument},
+		{"d", "g/", ErrInvalidArgument}, {"d/", "g", ErrInvalidArgument}, {"", "g/", ErrInvalidArgument}, {"d/", "", ErrInvalidArgument}, {"/", "g/", ErrInvalidArgument},
+		{"d/", "g\xff/", ErrInvalidArgument}, {"\x00d/", "g/", ErrInvalidArgument},
+		{"d/", "longer/", ErrInvalidArgument}, // a key would be
+		{"d/", "e/", ErrTargetExists}, {"nothing/", "g/", ErrNoSuchKey}, {"many/", "g/", ErrTooManyKeys},
 	} {
-		if _, err := c.b.RenamePrefix(w.ctx, c.src, c.dst, RenameOptions{}); !errors.Is(err, c.want) {
+		if _, err := atA.RenamePrefix(w.ctx, c.src, c.dst, RenameOptions{}); !errors.Is(err, c.want) {
 			t.Errorf("%q to %q: %v, want %v", c.src, c.dst, err, c.want)
 		}
 	}
@@ -157,6 +148,24 @@ func TestARefusedRenameLeavesNothing(t *testing.T) {
 		t.Errorf("into a directory: %v", err)
 	}
 	w.verify()
+}
+
+func TestASnapshotIsNotRenamed(t *testing.T) {
+	w, a, _, atA, _ := pair(t, DefaultSettings())
+	a.put("box", "d/x", "v")
+	if _, err := atA.CreateSnapshot(w.ctx, "monday"); err != nil {
+		t.Fatal(err)
+	}
+	monday, err := a.Bucket("box@monday")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := monday.RenamePrefix(w.ctx, "d/", "e/", RenameOptions{}); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("a directory: %v", err)
+	}
+	if _, err := monday.Rename(w.ctx, "d/x", "e", RenameOptions{}); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("a key: %v", err)
+	}
 }
 
 // What a receiver has no room for, a sync brings.
