@@ -334,3 +334,46 @@ func TestWhatAPeerHasNotSeenHoldsNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A merge of a branch brings the tags that its files have now, not those that they were written with.
+func TestAMergeBringsTags(t *testing.T) {
+	w := newWorld(t, "a")
+	a := w.site("a")
+	if _, err := a.CreateBucket(w.ctx, "box", BucketOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	a.put("box", "k", "x")
+	branch, err := a.CreateBranch(w.ctx, "box", "side")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := branch.SetTags(w.ctx, "k", VersionRef{}, map[string]string{"is": "tagged there"}, Cond{}); err != nil {
+		t.Fatal(err)
+	}
+	a.merge("side", "box", MergeOptions{})
+	v, err := a.bucketNamed("box").Stat(w.ctx, "k", VersionRef{})
+	if err != nil || v.Tags()["is"] != "tagged there" {
+		t.Errorf("tags %v, %v", v.Tags(), err)
+	}
+}
+
+// Who asks a home to write cannot give a version attributes that no version begins with.
+func TestARequestCannotBringAttributesFromElsewhere(t *testing.T) {
+	by := VersionID{Stamp{HLC: 1}, Dot{Origin{9, 1}, 1}}
+	for name, g := range map[string]register{
+		"a stamp":            {name: "acl", value: "x", by: by},
+		"holds":              {name: "acl", value: "x", on: []Dot{by.Dot}},
+		"an unknown name":    {name: "owner", value: "x"},
+		"a value too large":  {name: "acl", value: strings.Repeat("x", maxAttribute+1)},
+		"tags that are none": {name: "tags", value: "x"},
+	} {
+		r := &Request{key: "k", put: &Version{registers: []register{g}}}
+		if err := r.check(); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r := &Request{key: "k", put: &Version{registers: []register{{name: "acl", value: "x"}}}}
+	if err := r.check(); err != nil {
+		t.Error(err)
+	}
+}

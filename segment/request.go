@@ -294,7 +294,12 @@ func (r *Request) check() error {
 	if r.put.Marker || len(r.put.Data) > 0 {
 		return fmt.Errorf("a version of %q that no client writes: %w", r.key, ErrRefused)
 	}
-	return checkFederated(r.key, &Version{VersionID: VersionID{Dot: Dot{N: 1}}, Content: r.put.Content})
+	for _, g := range r.put.registers {
+		if !g.by.IsZero() || g.on != nil {
+			return fmt.Errorf("an attribute of %q that its version has not from the first: %w", r.key, ErrRefused)
+		}
+	}
+	return checkFederated(r.key, &Version{VersionID: VersionID{Dot: Dot{N: 1}}, Content: r.put.Content, registers: r.put.registers})
 }
 
 // chunks are the payload, with names.

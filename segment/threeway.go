@@ -325,7 +325,8 @@ func (m *merge) effect(d Difference, h head, mode Versioning, a MergeAction) (ef
 	}
 	switch {
 	case d.To != nil:
-		e.hold = &Version{Key: d.Key, Null: mode != Versioned, Content: d.To.Content, Attrs: d.To.Attrs}
+		e.hold = &Version{Key: d.Key, Null: mode != Versioned}
+		d.To.carry(e.hold)
 	case mode != Unversioned || h.remains(e):
 		e.hold = &Version{Key: d.Key, Null: mode != Versioned, Marker: true}
 	}

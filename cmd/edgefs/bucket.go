@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -32,6 +33,8 @@ type settingsFlags struct {
 	policy, ack           string
 	eager                 config.Size
 	keepLosers, loserDays int
+	locks                 bool
+	retention             string
 }
 
 func (s *settingsFlags) add(c *cobra.Command) {
@@ -42,6 +45,8 @@ func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&s.ack, "ack", "", "local, or copies: a write waits until a second segment has it")
 	c.Flags().IntVar(&s.keepLosers, "keep-losers", 0, "versions that lost a conflict that are kept of a key, the newest; 0 for all")
 	c.Flags().IntVar(&s.loserDays, "loser-days", 0, "days that they are kept; 0 for ever")
+	c.Flags().BoolVar(&s.locks, "locks", false, "versions can be locked; needs versioning, and stays, both for ever")
+	c.Flags().StringVar(&s.retention, "retention", "", "lock that each new version gets: none, or as governance:30d or compliance:7y")
 }
 
 // change is what the command line names.
@@ -61,6 +66,12 @@ func (s *settingsFlags) change(c *cobra.Command) (change admin.SettingsChange) {
 	}
 	if c.Flags().Changed("ack") {
 		change.Ack = &s.ack
+	}
+	if c.Flags().Changed("locks") {
+		change.Locks = &s.locks
+	}
+	if c.Flags().Changed("retention") {
+		change.Retention = &s.retention
 	}
 	if c.Flags().Changed("keep-losers") {
 		change.KeepLosers = &s.keepLosers
@@ -233,6 +244,12 @@ func settingsText(s admin.Settings) string {
 	if s.Ack != "local" {
 		text += ", ack " + s.Ack
 	}
+	if s.Locks {
+		text += ", locks"
+	}
+	if s.Retention != "" {
+		text += ", retention " + s.Retention
+	}
 	return text
 }
 
@@ -264,6 +281,9 @@ func writeBucket(w io.Writer, b admin.Bucket) {
 	line("policy", "%s", b.Settings.Policy)
 	line("ack", "%s", b.Settings.Ack)
 	line("keeps", "%s", losersText(b.Settings.Conflicts))
+	if b.Settings.Locks {
+		line("locks", "each new version: %s", cmp.Or(b.Settings.Retention, "none"))
+	}
 	if len(b.Pending) > 0 {
 		line("settings", "pending: not known yet at %s", strings.Join(b.Pending, ", "))
 	}

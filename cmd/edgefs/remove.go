@@ -16,7 +16,7 @@ func (a *app) removeCommand() *cobra.Command {
 		Use:   "rm BUCKET/KEY...",
 		Short: "Delete files",
 		Long: `Delete files. In a bucket with versioning a delete leaves a marker, and the versions below it can still be read by their ids;
-with --version one version, or one marker, goes for ever.
+with --version one version, or one marker, goes for ever, unless it is locked.
 
 What is not there is told, and the exit status is 3; with --force it is as good as deleted. One file that cannot be deleted does not stop the
 others.`,
@@ -36,6 +36,7 @@ others.`,
 	f.BoolVarP(&o.recursive, "recursive", "r", false, "delete everything below the prefixes; asks first")
 	f.BoolVar(&o.versions, "all-versions", false, "with --recursive: remove every version for ever")
 	f.BoolVarP(&a.yes, "yes", "y", false, "do not ask")
+	f.BoolVar(&o.bypass, "bypass-governance", false, "remove versions although a retention of mode governance is not over")
 	f.BoolVarP(&o.force, "force", "f", false, "do not ask, and do not mind what is not there")
 	return c
 }
@@ -44,6 +45,7 @@ others.`,
 type removeOptions struct {
 	version                    string
 	recursive, versions, force bool
+	bypass                     bool
 }
 
 // removed is something that rm removed, or did not find, for JSON.
@@ -141,7 +143,7 @@ func (r *removal) one(ctx context.Context, p place) error {
 
 // delete removes, and tells people by line. What is not there is an error, unless that does not matter.
 func (r *removal) delete(ctx context.Context, p place, version, line string) error {
-	d, err := r.client.Delete(ctx, p.bucket, admin.DeleteRequest{Key: p.key, Version: version, IfThere: true})
+	d, err := r.client.Delete(ctx, p.bucket, admin.DeleteRequest{Key: p.key, Version: version, IfThere: true, Bypass: r.o.bypass})
 	if gone(err) {
 		return r.notThere(p, version, err)
 	}

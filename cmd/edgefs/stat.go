@@ -66,4 +66,7 @@ func writeObject(w io.Writer, bucket string, o admin.Object, name func(string) s
 	for _, k := range slices.Sorted(maps.Keys(o.Tags)) {
 		line("tag", "%s: %s", name(k), name(o.Tags[k]))
 	}
+	if o.Lock != nil {
+		line("lock", "%s", lockText(o.Lock))
+	}
 }

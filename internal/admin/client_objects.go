@@ -111,6 +111,18 @@ func (c *Client) Stat(ctx context.Context, bucket, key, version string) (o Objec
 	return o, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/stat"), query: query}, nil, &o)
 }
 
+// SetTags replaces the tags of a version; an empty version is the current one.
+func (c *Client) SetTags(ctx context.Context, bucket, key, version string, t TagsChange) (o Object, err error) {
+	query := map[string]string{"key": key, "version": version}
+	return o, c.call(ctx, request{method: http.MethodPut, path: bucketPath(bucket, "/tags"), query: query}, t, &o)
+}
+
+// Lock changes what keeps a version from being removed; an empty version is the current one.
+func (c *Client) Lock(ctx context.Context, bucket, key, version string, l LockChange) (o Object, err error) {
+	query := map[string]string{"key": key, "version": version}
+	return o, c.call(ctx, request{method: http.MethodPut, path: bucketPath(bucket, "/lock"), query: query}, l, &o)
+}
+
 // DeleteRequest names what to remove.
 type DeleteRequest struct {
 	Key     string
@@ -118,6 +130,7 @@ type DeleteRequest struct {
 	// IfThere refuses, as [NoSuchKey] or [NoSuchVersion], when there is nothing to remove; otherwise that is a success, as in S3, and leaves
 	// a delete marker where the bucket has versions.
 	IfThere bool
+	Bypass  bool // of a version: although a retention of governance is not over
 }
 
 // Delete removes a version for ever, or without a version does what a plain delete does in the bucket.
@@ -128,6 +141,9 @@ func (c *Client) Delete(ctx context.Context, bucket string, r DeleteRequest) (d 
 	}
 	if r.IfThere {
 		q.header["If-Match"] = "*"
+	}
+	if r.Bypass {
+		q.query["bypass"] = "true"
 	}
 	return d, c.call(ctx, q, nil, &d)
 }

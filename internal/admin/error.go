@@ -16,6 +16,8 @@ const (
 	NoSuchSnapshot Code = "no_such_snapshot"
 	SnapshotExists Code = "snapshot_exists"
 	ReadOnly       Code = "read_only"
+	Locked         Code = "locked"
+	NoLocks        Code = "no_locks"
 	Unmerged       Code = "unmerged"
 	MergeConflict  Code = "merge_conflict"
 	TargetExists   Code = "target_exists"
@@ -37,7 +39,7 @@ func (c Code) Status() int {
 	switch c {
 	case NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchLink, NoSuchSnapshot, NotFound:
 		return http.StatusNotFound
-	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Unmerged, MergeConflict, TargetExists, TooManyKeys:
+	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Locked, NoLocks, Unmerged, MergeConflict, TargetExists, TooManyKeys:
 		return http.StatusConflict
 	case Precondition:
 		return http.StatusPreconditionFailed

@@ -35,6 +35,8 @@ type Settings struct {
 	Policy     string `json:"policy"`     // newest or keep-both: what readers see of a conflict; home: every write is the home's
 	Ack        string `json:"ack"`        // local or copies: whether a write waits for a second segment
 	Conflicts  Losers `json:"conflicts"`
+	Locks      bool   `json:"locks"`               // versions can be locked
+	Retention  string `json:"retention,omitempty"` // of each new version, as governance:30d or compliance:7y
 }
 
 // Losers bound the versions that conflicts keep beside the current one. 0 is no bound.
@@ -50,9 +52,31 @@ type SettingsChange struct {
 	EagerBytes *int64  `json:"eagerBytes,omitempty"`
 	Policy     *string `json:"policy,omitempty"`
 	Ack        *string `json:"ack,omitempty"`
+	Locks      *bool   `json:"locks,omitempty"`     // true: for ever
+	Retention  *string `json:"retention,omitempty"` // "none", or as in [Settings]
 	// KeepLosers and LoserDays are the fields of [Losers].
 	KeepLosers *int `json:"keepLosers,omitempty"`
 	LoserDays  *int `json:"loserDays,omitempty"`
+}
+
+// Lock is what keeps a version from being removed: a retention, a legal hold, or both.
+type Lock struct {
+	Mode      string    `json:"mode,omitempty"` // governance or compliance; empty: no retention
+	Until     time.Time `json:"until,omitzero"`
+	LegalHold bool      `json:"legalHold,omitempty"`
+}
+
+// LockChange says what a version's lock is to be; nil leaves a part as it is.
+type LockChange struct {
+	Mode      *string   `json:"mode,omitempty"` // governance, compliance, or none: no retention
+	Until     time.Time `json:"until,omitzero"` // of a retention
+	LegalHold *bool     `json:"legalHold,omitempty"`
+	Bypass    bool      `json:"bypass,omitempty"` // a retention of governance may be shortened
+}
+
+// TagsChange replaces a version's tags.
+type TagsChange struct {
+	Tags map[string]string `json:"tags"`
 }
 
 // HomeMove makes a segment, by its name or id, the home of a bucket.
@@ -92,6 +116,7 @@ type Object struct {
 	Segment  string            `json:"segment,omitempty"` // where it was written
 	Meta     map[string]string `json:"meta,omitempty"`
 	Tags     map[string]string `json:"tags,omitempty"`
+	Lock     *Lock             `json:"lock,omitempty"`    // what keeps the version, or has kept it; nil: nothing
 	LoserOf  string            `json:"loserOf,omitempty"` // of a loser under the name that keep-both shows it under: the key that it is a version of
 	Name     string            `json:"name,omitempty"`    // of a loser, where it is shown so: that name
 	Here     *int64            `json:"here,omitempty"`    // where it is told: bytes of the content that are at this segment

@@ -125,6 +125,14 @@ func change(s *segment.Settings, c admin.SettingsChange) error {
 			return err
 		}
 	}
+	if c.Locks != nil {
+		s.Locks.Enabled = *c.Locks
+	}
+	if c.Retention != nil {
+		if err := parseRetention(*c.Retention, &s.Locks); err != nil {
+			return err
+		}
+	}
 	if c.KeepLosers != nil {
 		s.Losers.Keep = *c.KeepLosers
 	}
@@ -145,6 +153,7 @@ func bucketOf(b segment.BucketInfo) admin.Bucket {
 		Settings: admin.Settings{
 			Versioning: cmp.Or(b.Settings.Versioning.String(), "off"), Data: data, EagerBytes: b.Settings.EagerBytes,
 			Policy: b.Settings.Policy.String(), Ack: b.Settings.Ack.String(), Conflicts: admin.Losers(b.Settings.Losers),
+			Locks: b.Settings.Locks.Enabled, Retention: retentionText(b.Settings.Locks),
 		},
 	}
 }

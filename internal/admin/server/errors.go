@@ -23,6 +23,8 @@ func codes() []struct {
 		{segment.ErrNoSuchSnapshot, admin.NoSuchSnapshot},
 		{segment.ErrSnapshotExists, admin.SnapshotExists},
 		{segment.ErrReadOnly, admin.ReadOnly},
+		{segment.ErrLocked, admin.Locked},
+		{segment.ErrNoLocks, admin.NoLocks},
 		{segment.ErrUnmerged, admin.Unmerged},
 		{segment.ErrMergeConflict, admin.MergeConflict},
 		{segment.ErrTargetExists, admin.TargetExists},

@@ -22,7 +22,7 @@ import (
 func (s *Server) objectOf(v segment.Version) admin.Object {
 	return admin.Object{
 		Key: v.Key, Version: v.Ref(), Marker: v.Marker, Size: v.Size(), Modified: v.Modified(), ETag: v.Attrs.ETag,
-		Segment: s.Segment.SegmentName(v.Dot.Segment), Meta: v.Attrs.Meta, Tags: v.Tags(), LoserOf: v.LoserOf,
+		Segment: s.Segment.SegmentName(v.Dot.Segment), Meta: v.Attrs.Meta, Tags: v.Tags(), Lock: lockOf(&v), LoserOf: v.LoserOf,
 	}
 }
 
@@ -278,7 +278,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 			err = isThere(r.Context(), b, key, v)
 		}
 		if err == nil {
-			d, err = b.Remove(r.Context(), key, v, segment.Cond{})
+			d, err = b.Remove(r.Context(), key, v, segment.Cond{BypassGovernance: param(r, "bypass") == "true"})
 		}
 	}
 	if err != nil {

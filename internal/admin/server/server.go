@@ -83,6 +83,8 @@ func New(c Config) *Server {
 		"GET /buckets/{bucket}/object":    s.get,
 		"PUT /buckets/{bucket}/object":    s.put,
 		"DELETE /buckets/{bucket}/object": s.delete,
+		"PUT /buckets/{bucket}/tags":      s.setTags,
+		"PUT /buckets/{bucket}/lock":      s.lock,
 		"GET /links":                      s.links,
 		"POST /links":                     s.join,
 		"POST /links/invitations":         s.invite,
