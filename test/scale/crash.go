@@ -36,7 +36,7 @@ func (b *bench) start(ctx context.Context) ([]result, error) {
 	}
 	cpu := processor()
 	var openErr error
-	b.site, openErr = open(ctx, b.dir)
+	b.site, openErr = open(ctx, b.dir, b.overlay)
 	if err = errors.Join(err, openErr); err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (b *bench) die(ctx context.Context, n uint64) error {
 func (b *bench) reopen(ctx context.Context) error {
 	err := b.close()
 	var openErr error
-	if b.site, openErr = open(ctx, b.dir); openErr != nil {
+	if b.site, openErr = open(ctx, b.dir, b.overlay); openErr != nil {
 		b.site = nil
 	}
 	return errors.Join(err, openErr)

@@ -19,7 +19,7 @@ func (b *bench) largeFile(ctx context.Context) (_ []result, err error) {
 	if err := os.RemoveAll(dir); err != nil { // of a run that was stopped
 		return nil, err
 	}
-	s, err := open(ctx, dir)
+	s, err := open(ctx, dir, b.overlay)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ func main() {
 	flag.Uint64Var(&o.keys, "keys", 1_000_000, "keys of the largest bucket")
 	flag.StringVar(&o.dir, "dir", "", "where the store is built, and found again; a temporary folder by default")
 	flag.IntVar(&o.workers, "workers", 64, "writers at a time")
+	flag.Int64Var(&o.overlay, "overlay", 0, "memory of records that are not folded, in bytes; the segment's default by default")
 	flag.Int64Var(&o.file, "file", 1<<30, "bytes of the large file")
 	crash := flag.Uint64("crash", 0, "write so many records into a store that is there, and die")
 	only := flag.String("only", "", "figures to measure, by name, with commas; all by default")
@@ -63,6 +64,7 @@ type options struct {
 	dir     string
 	workers int
 	file    int64
+	overlay int64
 	only    []string
 }
 
@@ -100,7 +102,7 @@ func (o options) store(dir string) string {
 func (o options) crash(ctx context.Context, records uint64) (err error) {
 	b := &bench{options: o}
 	b.dir = o.store(o.dir)
-	if b.site, err = open(ctx, b.dir); err != nil {
+	if b.site, err = open(ctx, b.dir, o.overlay); err != nil {
 		return err
 	}
 	return b.die(ctx, records)
@@ -119,7 +121,7 @@ func (o options) run(ctx context.Context) (results []result, err error) {
 	if err := b.room(); err != nil {
 		return nil, err
 	}
-	if b.site, err = open(ctx, b.dir); err != nil {
+	if b.site, err = open(ctx, b.dir, o.overlay); err != nil {
 		return nil, err
 	}
 	defer func() {

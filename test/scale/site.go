@@ -21,7 +21,8 @@ type site struct {
 	opened time.Duration
 }
 
-func open(ctx context.Context, dir string) (*site, error) {
+// open opens the segment in dir, or makes one. An overlay of 0 is the default.
+func open(ctx context.Context, dir string, overlay int64) (*site, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -30,7 +31,7 @@ func open(ctx context.Context, dir string) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	seg, err := segment.Open(ctx, segment.Config{Dir: filepath.Join(dir, "segment"), ID: 1, Name: "a", Chunks: stage.New(device)})
+	seg, err := segment.Open(ctx, segment.Config{Dir: filepath.Join(dir, "segment"), ID: 1, Name: "a", Chunks: stage.New(device), OverlayBytes: overlay})
 	if err != nil {
 		return nil, errors.Join(err, device.Close())
 	}
