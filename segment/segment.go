@@ -218,9 +218,13 @@ func (s *Segment) recover(ctx context.Context) error {
 		return err
 	}
 	opts := journal.Options{FS: s.cfg.FS, Dir: filepath.Join(s.cfg.Dir, "log"), FileSize: s.cfg.LogFileSize, Committed: s.committed, Logger: s.cfg.Logger}
-	s.log, err = journal.Open(opts, from, func(r journal.Record) error { return s.replay(ctx, st.pos, r) })
+	r := replay{s: s, pos: st.pos}
+	s.log, err = journal.Open(opts, from, func(rec journal.Record) error { return r.take(ctx, rec) })
 	if err != nil {
 		return err
+	}
+	if err := r.flush(ctx); err != nil {
+		return errors.Join(err, s.log.Close())
 	}
 	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
 		return errors.Join(err, s.log.Close())
@@ -230,29 +234,6 @@ func (s *Segment) recover(ctx context.Context) error {
 		return fmt.Errorf("the log ends at %d, before the state's %d: a part of the log is lost: %w", s.log.Last(), st.pos, ErrDamaged)
 	}
 	s.stateIn(st.need())
-	return nil
-}
-
-// replay applies one log record at start. Records before the state's position were applied to all but the buckets' trees, and their payload
-// was in packs before the state was written.
-func (s *Segment) replay(ctx context.Context, statePos uint64, r journal.Record) error {
-	e, err := parseEntry(r.Data)
-	if err != nil {
-		return fmt.Errorf("log position %d: %w", r.Pos, err)
-	}
-	if r.Pos <= statePos {
-		e.cursors, e.life = nil, 0
-		for i := range e.writes {
-			e.writes[i].payload = nil
-		}
-	}
-	if err := s.applyEntry(ctx, r.Pos, e); err != nil {
-		return fmt.Errorf("log position %d: %w", r.Pos, err)
-	}
-	s.keeper.grown(e, int64(len(r.Data)), r.Pos)
-	if s.cfg.Chunks.Held() > s.cfg.StageBytes {
-		return s.cfg.Chunks.Settle(ctx)
-	}
 	return nil
 }
 
