@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"syscall"
 )
@@ -18,7 +19,7 @@ const crashed = 400_000
 // start opens the store after the process that had it open was killed.
 func (b *bench) start(ctx context.Context) ([]result, error) {
 	n := min(crashed, b.keys/4)
-	if err := b.close(); err != nil {
+	if err := b.shut(); err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
@@ -80,10 +81,17 @@ func (b *bench) die(ctx context.Context, n uint64) error {
 }
 
 func (b *bench) reopen(ctx context.Context) error {
-	err := b.close()
+	err := b.shut()
 	var openErr error
-	if b.site, openErr = open(ctx, b.dir, b.overlay); openErr != nil {
-		b.site = nil
-	}
+	b.site, openErr = open(ctx, b.dir, b.overlay)
 	return errors.Join(err, openErr)
+}
+
+// shut closes the site and forgets its memory, as a process that ends does.
+func (b *bench) shut() error {
+	s := b.site
+	b.site = nil
+	err := s.close()
+	debug.FreeOSMemory()
+	return err
 }
