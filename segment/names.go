@@ -523,6 +523,17 @@ func (s *Segment) DeleteBucket(ctx context.Context, name string) error {
 func (b *Bucket) drop(ctx context.Context, name string, discard func() error) error {
 	b.gate.Lock()
 	defer b.gate.Unlock()
+	if err := b.markDeleted(ctx, name, discard); err != nil {
+		return err
+	}
+	if err := b.abortUploads(ctx); err != nil {
+		return fmt.Errorf("delete the uploads of bucket %q: %w", name, err)
+	}
+	return nil
+}
+
+func (b *Bucket) markDeleted(ctx context.Context, name string, discard func() error) error {
+	defer b.lockSnapshots()()
 	switch {
 	case b.frozen != "":
 		return fmt.Errorf("delete bucket %q: %w", name, ErrReadOnly)
@@ -542,9 +553,6 @@ func (b *Bucket) drop(ctx context.Context, name string, discard func() error) er
 	}
 	if err := b.s.putDoc(ctx, docDeleted+b.id.String(), seen); err != nil {
 		return fmt.Errorf("delete bucket %q: %w", name, err)
-	}
-	if err := b.abortUploads(ctx); err != nil {
-		return fmt.Errorf("delete the uploads of bucket %q: %w", name, err)
 	}
 	return nil
 }

@@ -504,3 +504,42 @@ func TestABranchIsSealedAsABucketIs(t *testing.T) {
 		}
 	}
 }
+
+// TestASnapshotWaitsForNoWriter makes one while something has the bucket to itself, as the rename of a directory does.
+func TestASnapshotWaitsForNoWriter(t *testing.T) {
+	_, a := sealingWorld(t, "a")
+	a.put("photos", "k", "1")
+	b := a.bucketNamed("photos")
+	b.gate.Lock()
+	b.fold.Lock()
+	a.seal("s")
+	b.fold.Unlock()
+	b.gate.Unlock()
+	a.wantHolds("photos@s", map[string]string{"k": "1"})
+}
+
+// TestSnapshotsAndDeletionsOfABucketTakeTurns: of a bucket that is deleted and made a snapshot of at once, one is refused.
+func TestSnapshotsAndDeletionsOfABucketTakeTurns(t *testing.T) {
+	w, a := sealingWorld(t, "a")
+	for range 50 {
+		b := a.bucketNamed("photos")
+		made := make(chan error)
+		go func() {
+			_, err := b.CreateSnapshot(w.ctx, "s")
+			made <- err
+		}()
+		dropped := a.DeleteBucket(w.ctx, "photos")
+		switch err := <-made; {
+		case err == nil && errors.Is(dropped, ErrBucketNotEmpty):
+			if err := b.DeleteSnapshot(w.ctx, "s"); err != nil {
+				t.Fatal(err)
+			}
+		case dropped == nil && errors.Is(err, ErrNoSuchBucket):
+			if _, err := a.CreateBucket(w.ctx, "photos", BucketOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			t.Fatalf("snapshot: %v, deletion: %v", err, dropped)
+		}
+	}
+}

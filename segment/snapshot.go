@@ -260,11 +260,14 @@ func (b *Bucket) CreateSnapshot(ctx context.Context, name string) (SnapshotInfo,
 	return b.snapshotInfo(name, q.doc), nil
 }
 
+// lockSnapshots excludes the making of another snapshot, and the bucket's deletion, but no write: the rename of a large directory takes long.
+func (b *Bucket) lockSnapshots() (unlock func()) {
+	return b.s.outer.lock(FederationBucket, docSnapshot+b.id.String())
+}
+
 // createSeal begins a snapshot, or returns nil.
 func (b *Bucket) createSeal(name string) (*seal, error) {
-	b.gate.RLock() // not while the bucket is being deleted
-	defer b.gate.RUnlock()
-	defer b.s.outer.lock(FederationBucket, docSnapshot+b.id.String())()
+	defer b.lockSnapshots()()
 	if err := b.Err(); err != nil {
 		return nil, err
 	}
