@@ -349,11 +349,11 @@ func (b *Bucket) spent(seen Vector) bool {
 	return seen != nil && b.doc.Load().origin != nil && seen.Covers(b.Seen())
 }
 
-// empty says whether no version of anything is held, now or by a seal.
+// empty says whether no version of anything is held.
 func (b *Bucket) empty() bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.stats.versions == 0 && len(b.seals) == 0
+	return b.stats.versions == 0
 }
 
 func (s *Segment) segmentName(id ID) string {

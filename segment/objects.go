@@ -167,8 +167,8 @@ func (s *Segment) Payload(ctx context.Context, id BucketID) iter.Seq2[Version, e
 				return
 			}
 		}
-		for v, err := range b.payloadOfSnapshots(ctx) {
-			if !yield(v, err) || err != nil {
+		for k, err := range b.OnlyInSnapshots(ctx) {
+			if !yield(k.Version, err) || err != nil {
 				return
 			}
 		}

@@ -180,9 +180,13 @@ func newestFor(hold Dot, name string, given []givenAttribute) (newest *givenAttr
 
 // check compares a bucket at a site with what it must be.
 func (o *oracle) check(w *world, s *site, id BucketID) error {
-	b := s.bucket(id)
+	return o.checkBucket(w, s, s.bucket(id))
+}
+
+// checkBucket is check of a bucket as it is, or as a snapshot keeps it.
+func (o *oracle) checkBucket(w *world, s *site, b *Bucket) error {
 	c := b.Seen()
-	want := o.meaning(id, c)
+	want := o.meaning(b.id, c)
 	got := map[string][]*Version{}
 	for v, err := range b.eachVersion(w.ctx, "", nil) {
 		if err != nil {
@@ -196,7 +200,7 @@ func (o *oracle) check(w *world, s *site, id BucketID) error {
 	if want := o.settings(b, c); b.settingsNow() != want {
 		return fmt.Errorf("%s, having seen %v, has settings %+v, want %+v", s.Name(), c, b.settingsNow(), want)
 	}
-	if got, want := b.doneNow(), o.done(id, c); !slices.Equal(got, want) {
+	if got, want := b.doneNow(), o.done(b.id, c); !slices.Equal(got, want) {
 		return fmt.Errorf("%s, having seen %v, remembers %+v, want %+v", s.Name(), c, got, want)
 	}
 	return o.checkViews(w, s, b, want)

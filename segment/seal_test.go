@@ -168,11 +168,15 @@ func TestEachSnapshotIsWhatWasThereThen(t *testing.T) {
 		}
 	}
 	a.outlive(look)
+	now := a.versionsIn(a.bucketNamed("photos"))
 	if _, err := a.bucketNamed("photos").Fold(w.ctx); err != nil {
 		t.Fatal(err)
 	}
 	if a.sealed() > 0 {
 		t.Errorf("a fold went past %d seals", a.sealed())
+	}
+	if got := a.versionsIn(a.bucketNamed("photos")); !maps.Equal(got, now) {
+		t.Errorf("after a fold of all snapshots the bucket holds %d versions that are not those %d", len(got), len(now))
 	}
 	look("a fold")
 	roots := map[any]bool{}
@@ -540,6 +544,70 @@ func TestSnapshotsAndDeletionsOfABucketTakeTurns(t *testing.T) {
 			}
 		default:
 			t.Fatalf("snapshot: %v, deletion: %v", err, dropped)
+		}
+	}
+}
+
+func TestADeletionYieldsToASnapshotWithoutARoot(t *testing.T) {
+	w, a := sealingWorld(t, "a", "b")
+	b := w.site("b")
+	a.put("photos", "k", "1")
+	i := a.seal("s")
+	if _, err := a.bucketNamed("photos").Delete(w.ctx, "k", Cond{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.DeleteBucket(w.ctx, "photos"); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	a.wantHolds("photos@s", map[string]string{"k": "1"})
+	a.root(i)
+	w.settle()
+	w.adopt(b, a)
+	for _, s := range w.sites {
+		if got := s.snapshotNames("photos"); len(got) != 1 {
+			t.Errorf("%s: %q", s.Name(), got)
+		}
+	}
+}
+
+// TestARestoredBackupMakesNoSnapshotTwice: the federation knows the document of a snapshot that a backup has without a root.
+func TestARestoredBackupMakesNoSnapshotTwice(t *testing.T) {
+	for _, heard := range []bool{false, true} { // before the root is made once more
+		w, a := sealingWorld(t, "a", "b")
+		b := w.site("b")
+		a.put("photos", "k", "1")
+		i := a.seal("s")
+		backup := a.fs.Crash(rand.New(rand.NewPCG(1, 1)))
+		want := a.root(i).Root
+		w.settle()
+		a.cfg.Restored = true
+		a.fs.Kill()
+		_ = a.Close(w.ctx)
+		a.fs, a.cfg.FS = backup, backup
+		a.open()
+		a.cfg.Restored = false
+		if heard {
+			w.settle()
+		}
+		if got := a.root(i).Root; got != want {
+			t.Errorf("its root is %v, and was %v", got, want)
+		}
+		a.wantHolds("photos@s", map[string]string{"k": "1"})
+		w.settle()
+		for _, s := range w.sites {
+			if got := s.snapshotNames("photos"); len(got) != 1 {
+				t.Errorf("%s: %q", s.Name(), got)
+			}
+		}
+		if err := b.bucketNamed("photos").DeleteSnapshot(w.ctx, "s"); err != nil {
+			t.Fatal(err)
+		}
+		w.settle()
+		for _, s := range w.sites {
+			if got := s.snapshotNames("photos"); len(got) != 0 {
+				t.Errorf("deleted, and at %s there: %q", s.Name(), got)
+			}
 		}
 	}
 }

@@ -152,6 +152,7 @@ type Segment struct {
 	copying  chan struct{} // one for each write that waits for a second segment
 	sealer   sealer
 	bounding bounding
+	frozen   frozenBases
 	broke    chan struct{} // a bucket was broken off
 
 	stop  context.CancelFunc

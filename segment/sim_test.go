@@ -44,6 +44,7 @@ type sim struct {
 	oracle *oracle
 	learnt map[string]uint64 // log position up to which the oracle has learnt of each site
 	backup map[string]*vfs.Crash
+	kept   map[SnapshotID]*kept
 	step   string
 	n      int
 }
@@ -54,7 +55,7 @@ func simulate(t *testing.T, seed uint64, verbose bool) {
 
 func simulateInto(t *testing.T, seed uint64, verbose bool, trace *strings.Builder) {
 	m := &sim{world: newSeededWorld(t, seed, "a", "b", "c"), rng: rand.New(rand.NewPCG(seed, 1)), oracle: newOracle(),
-		learnt: map[string]uint64{}, backup: map[string]*vfs.Crash{}}
+		learnt: map[string]uint64{}, backup: map[string]*vfs.Crash{}, kept: map[SnapshotID]*kept{}}
 	for _, s := range m.sites {
 		s.skew = time.Duration(m.rng.IntN(60)-30) * time.Second
 		m.learnt[s.Name()] = 1
@@ -91,8 +92,10 @@ func (m *sim) act(s *site) error {
 		return allow(s.DeleteBucket(m.ctx, fmt.Sprintf("bucket%d", m.rng.IntN(2))), ErrNoSuchBucket, ErrBucketNotEmpty)
 	case n < 10:
 		return m.branch(s)
-	case n < 48:
+	case n < 44:
 		return m.write(s)
+	case n < 48:
+		return m.snapshot(s)
 	case n < 50:
 		return m.rehome(s)
 	case n < 54:
@@ -149,7 +152,7 @@ func (m *sim) branch(s *site) error {
 	name := fmt.Sprintf("branch%d", m.rng.IntN(2))
 	if m.rng.IntN(4) == 0 {
 		m.step = "delete " + name
-		return allow(s.DeleteBranch(m.ctx, name, m.rng.IntN(2) == 0), ErrNoSuchBucket, ErrUnmerged, ErrUnavailable)
+		return allow(s.DeleteBranch(m.ctx, name, m.rng.IntN(2) == 0), ErrNoSuchBucket, ErrUnmerged, ErrUnavailable, ErrBucketNotEmpty)
 	}
 	if m.rng.IntN(2) == 0 {
 		return m.merge(s, name)
@@ -519,6 +522,9 @@ func (m *sim) restore(s *site) {
 		return
 	}
 	delete(m.backup, s.Name())
+	for _, k := range m.kept {
+		k.gone = k.gone || k.by == s
+	}
 	s.cfg.Restored = true
 	m.reopen(s, fs)
 	s.cfg.Restored = false
@@ -538,7 +544,7 @@ func (m *sim) check(s *site) error {
 			return fmt.Errorf("bucket %v: %w", id, err)
 		}
 	}
-	return nil
+	return m.checkSnapshots(s)
 }
 
 // TestASeedReplays: what a seed found is found again.
@@ -561,6 +567,10 @@ func (m *sim) finish(t *testing.T, seed uint64, trace *strings.Builder) {
 		clear(s.old)
 	}
 	m.settle()
+	if err := m.finishSnapshots(); err != nil {
+		t.Errorf("seed %d: %v", seed, err)
+		return
+	}
 	all := slices.DeleteFunc(slices.Collect(maps.Keys(m.sites[0].LinkedBuckets())), func(id BucketID) bool { // a deleted branch need not begin anywhere
 		b := m.sites[0].bucket(id)
 		return b.gone() && b.doc.Load().origin != nil

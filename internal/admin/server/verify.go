@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/edgefs/edgefs/chunk"
@@ -23,7 +22,7 @@ const (
 )
 
 func (s *Server) verify(w http.ResponseWriter, r *http.Request) error {
-	buckets, err := s.toVerify(r.Context(), param(r, "bucket"))
+	buckets, err := s.toVerify(param(r, "bucket"))
 	if err != nil {
 		return err
 	}
@@ -39,7 +38,7 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	c := check{Server: s, w: w, lines: json.NewEncoder(w)}
 	for _, b := range buckets {
-		c.at.Total += b.bucket.Stats().Versions
+		c.at.Total += b.Stats().Versions
 	}
 	for _, b := range buckets {
 		if err := c.bucket(ctx, b); err != nil {
@@ -52,11 +51,8 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// place is a bucket to check, or a snapshot; of that only what the bucket as it is now, unless nil, does not hold.
-type place struct{ bucket, now *segment.Bucket }
-
-// toVerify are the bucket or snapshot of that name, or all buckets, each with its snapshots.
-func (s *Server) toVerify(ctx context.Context, name string) ([]place, error) {
+// toVerify are the bucket or snapshot of that name, or all buckets.
+func (s *Server) toVerify(name string) ([]*segment.Bucket, error) {
 	names := []string{name}
 	if name == "" {
 		names = nil
@@ -64,7 +60,7 @@ func (s *Server) toVerify(ctx context.Context, name string) ([]place, error) {
 			names = append(names, b.Name)
 		}
 	}
-	var all []place
+	var all []*segment.Bucket
 	for _, name := range names {
 		b, err := s.Segment.Bucket(name)
 		if errors.Is(err, segment.ErrNoSuchBucket) && len(names) > 1 {
@@ -76,27 +72,7 @@ func (s *Server) toVerify(ctx context.Context, name string) ([]place, error) {
 		if len(names) > 1 && len(s.Segment.Beginnings(b.ID())) > 0 {
 			continue // a branch that is on its way
 		}
-		all = append(all, place{b, nil})
-		if strings.Contains(name, "@") {
-			continue
-		}
-		snapshots, err := b.Snapshots(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, i := range snapshots {
-			if !i.Complete {
-				continue
-			}
-			at, err := b.At(ctx, i.Name)
-			if errors.Is(err, segment.ErrNoSuchSnapshot) {
-				continue // deleted meanwhile
-			}
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, place{at, b})
-		}
+		all = append(all, b)
 	}
 	return all, nil
 }
@@ -117,30 +93,43 @@ func (c *check) tell() {
 	c.at.Fault, c.told = nil, time.Now()
 }
 
-func (c *check) bucket(ctx context.Context, p place) error {
-	b := p.bucket.Info()
+// bucket checks all that a bucket holds, and then what only its snapshots do.
+func (c *check) bucket(ctx context.Context, bucket *segment.Bucket) error {
+	b := bucket.Info()
 	c.at.Bucket = b.Name
-	if p.now == nil { // of a snapshot, what the bucket has too was read there
-		if err := p.bucket.Scrub(ctx); err != nil {
-			return err
-		}
+	if err := bucket.Scrub(ctx); err != nil {
+		return err
 	}
-	for v, err := range p.bucket.Payload(ctx) {
+	for v, err := range bucket.Payload(ctx) {
+		if err == nil {
+			err = c.next(ctx, b, v)
+		}
 		if err != nil {
 			return err
 		}
-		if p.now != nil {
-			if w, err := p.now.Stat(ctx, v.Key, segment.VersionRef{ID: v.VersionID}); err == nil && w.VersionID == v.VersionID { // was read there
-				c.at.Total--
-				continue
-			}
+	}
+	name := b.Name
+	for k, err := range bucket.OnlyInSnapshots(ctx) {
+		if err == nil {
+			c.at.Total++
+			b.Name = name + "@" + k.Snapshot
+			c.at.Bucket = b.Name
+			err = c.next(ctx, b, k.Version)
 		}
-		if err := c.version(ctx, b, v); err != nil {
+		if err != nil {
 			return err
 		}
-		if c.at.Versions++; time.Since(c.told) > verifyTell {
-			c.tell()
-		}
+	}
+	return nil
+}
+
+// next checks a version and tells from time to time.
+func (c *check) next(ctx context.Context, b segment.BucketInfo, v segment.Version) error {
+	if err := c.version(ctx, b, v); err != nil {
+		return err
+	}
+	if c.at.Versions++; time.Since(c.told) > verifyTell {
+		c.tell()
 	}
 	return nil
 }
