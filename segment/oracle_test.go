@@ -209,7 +209,7 @@ func (o *oracle) checkBucket(w *world, s *site, b *Bucket) error {
 // done are the requests that no write seen forgets.
 func (o *oracle) done(id BucketID, c Vector) (out doneList) {
 	forgotten := map[Dot]bool{}
-	for d, r := range o.written[id] {
+	for d, r := range o.all(id) {
 		if c.Has(d) && r.request != nil {
 			out = append(out, done{r.VersionID, r.request.name, r.request.result(r.VersionID)})
 			for _, f := range r.request.forgets {

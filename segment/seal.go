@@ -389,7 +389,7 @@ func (b *Bucket) freezeSeal(id SnapshotID, name string) *Bucket {
 	f.unborn.Store(false)
 	f.snapshotID, f.sealedIn, f.frozen = id, b, name
 	f.setBase(at.base)
-	f.overlay, f.stats, f.settings = overlay, at.stats, at.root.settings
+	f.overlay, f.stats, f.settings, f.done = overlay, at.stats, at.root.settings, at.root.done
 	f.setSeen(at.root.seen)
 	return f
 }

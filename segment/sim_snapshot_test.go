@@ -17,16 +17,19 @@ type kept struct {
 
 // snapshot makes, deletes, folds or brings snapshots.
 func (m *sim) snapshot(s *site) error {
-	b := m.anyBucket(s)
-	if b == nil || b.Err() != nil {
-		m.step = "no snapshot"
+	all := s.Buckets()
+	if len(all) == 0 {
 		return nil
 	}
-	m.n++
-	switch n := m.rng.IntN(10); {
+	b := s.bucket(all[m.keeps.IntN(len(all))].ID)
+	if b.Err() != nil {
+		m.step += "no snapshot"
+		return nil
+	}
+	switch n := m.keeps.IntN(10); {
 	case n < 6:
-		name := fmt.Sprint("s", m.rng.IntN(6))
-		m.step = "snapshot " + name + " of " + b.Info().Name
+		name := fmt.Sprint("s", m.keeps.IntN(6))
+		m.step += "snapshot " + name + " of " + b.Info().Name + " at " + s.Name()
 		i, err := b.CreateSnapshot(m.ctx, name)
 		if err == nil {
 			m.kept[i.ID] = &kept{bucket: b.id, seen: b.Seen(), by: s}
@@ -37,18 +40,18 @@ func (m *sim) snapshot(s *site) error {
 		if err != nil || len(all) == 0 {
 			return err
 		}
-		i := all[m.rng.IntN(len(all))]
-		m.step = "delete snapshot " + i.Name
+		i := all[m.keeps.IntN(len(all))]
+		m.step += "delete snapshot " + i.Name
 		if k := m.kept[i.ID]; k != nil {
 			k.gone = true
 		}
 		return b.DeleteSnapshot(m.ctx, i.Name)
 	case n < 8:
-		m.step = "make the roots of snapshots"
+		m.step += "make the roots of snapshots"
 		return s.foldAllSeals(m.ctx)
 	default:
-		r := m.sites[m.rng.IntN(len(m.sites))]
-		m.step = "bring snapshots from " + r.Name()
+		r := m.sites[m.keeps.IntN(len(m.sites))]
+		m.step += "bring snapshots from " + r.Name()
 		if r == s || !s.peers[r.Name()] {
 			return nil
 		}

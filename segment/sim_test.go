@@ -44,6 +44,7 @@ type sim struct {
 	oracle *oracle
 	learnt map[string]uint64 // log position up to which the oracle has learnt of each site
 	backup map[string]*vfs.Crash
+	keeps  *rand.Rand // says when snapshots are made, and which
 	kept   map[SnapshotID]*kept
 	step   string
 	n      int
@@ -55,7 +56,7 @@ func simulate(t *testing.T, seed uint64, verbose bool) {
 
 func simulateInto(t *testing.T, seed uint64, verbose bool, trace *strings.Builder) {
 	m := &sim{world: newSeededWorld(t, seed, "a", "b", "c"), rng: rand.New(rand.NewPCG(seed, 1)), oracle: newOracle(),
-		learnt: map[string]uint64{}, backup: map[string]*vfs.Crash{}, kept: map[SnapshotID]*kept{}}
+		learnt: map[string]uint64{}, backup: map[string]*vfs.Crash{}, keeps: rand.New(rand.NewPCG(seed, 4)), kept: map[SnapshotID]*kept{}}
 	for _, s := range m.sites {
 		s.skew = time.Duration(m.rng.IntN(60)-30) * time.Second
 		m.learnt[s.Name()] = 1
@@ -64,6 +65,10 @@ func simulateInto(t *testing.T, seed uint64, verbose bool, trace *strings.Builde
 		m.tick(time.Duration(m.rng.IntN(2000)) * time.Millisecond)
 		s := m.sites[m.rng.IntN(len(m.sites))]
 		err := m.act(s)
+		if err == nil && m.keeps.IntN(8) == 0 {
+			m.step += ", "
+			err = m.snapshot(m.sites[m.keeps.IntN(len(m.sites))])
+		}
 		if verbose {
 			t.Logf("%s: %s: %v", s.Name(), m.step, err)
 		}
@@ -92,10 +97,8 @@ func (m *sim) act(s *site) error {
 		return allow(s.DeleteBucket(m.ctx, fmt.Sprintf("bucket%d", m.rng.IntN(2))), ErrNoSuchBucket, ErrBucketNotEmpty)
 	case n < 10:
 		return m.branch(s)
-	case n < 44:
-		return m.write(s)
 	case n < 48:
-		return m.snapshot(s)
+		return m.write(s)
 	case n < 50:
 		return m.rehome(s)
 	case n < 54:
