@@ -16,6 +16,7 @@ func Layers() []Layer {
 		{"internal/vfs", nil},
 		{"internal/vfs/...", []string{"internal/vfs"}},
 		{"internal/journal", []string{"internal/vfs"}},
+		{"internal/linear", nil},
 		{"internal/buildinfo", nil},
 		{"internal/arch", nil},
 		{"internal/gotest", nil},
