@@ -202,7 +202,7 @@ const unavailable refusal = 1
 // refusals are the reasons that mean the same at both ends; of any other nothing more is said than that it was not done now.
 func refusals() []error {
 	return []error{unavailable: ErrUnavailable, 2: ErrPrecondition, 3: ErrNoSuchKey, 4: ErrNoSuchVersion, 5: ErrNoSuchBucket, 6: ErrInvalidArgument, 7: ErrNotHome,
-		8: ErrFull, 9: ErrRefused, 10: ErrLocked, 11: ErrNoLocks}
+		8: ErrFull, 9: ErrRefused, 10: ErrLocked, 11: ErrNoLocks, 12: ErrNotCopied}
 }
 
 // refusalOf is the code of an error.
