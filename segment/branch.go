@@ -126,8 +126,8 @@ func (s *Segment) wakeAll(ctx context.Context) error {
 }
 
 // CreateBranch makes a bucket that begins as another one, or a snapshot of one, is: from is BUCKET or BUCKET@SNAPSHOT. It costs a fold of
-// what was written since the last one, whatever the size of the bucket, and moves nothing. All history comes along. Its home is this segment;
-// settings, cutter and domain are the parent's.
+// what was written since the last one, whatever the size of the bucket, and moves nothing. All history comes along. Its
+// home is this segment, and it has no schedule of snapshots; other settings, cutter and domain are the parent's.
 func (s *Segment) CreateBranch(ctx context.Context, from, name string) (*Bucket, error) {
 	if !validBucketName(name) {
 		return nil, badBucketName(name)
@@ -155,10 +155,18 @@ func (s *Segment) CreateBranch(ctx context.Context, from, name string) (*Bucket,
 	if err != nil {
 		return nil, err
 	}
-	if err := b.wake(ctx); err != nil || b.isHome(b.Settings()) {
+	if err := b.wake(ctx); err != nil {
 		return b, err
 	}
-	return b, b.TakeHome(ctx) // the settings name the parent's
+	if !b.isHome(b.Settings()) { // the settings name the parent's
+		if err := b.TakeHome(ctx); err != nil {
+			return b, err
+		}
+	}
+	if b.Settings().Snapshots == "" {
+		return b, nil
+	}
+	return b, b.Configure(ctx, func(set *Settings) error { set.Snapshots = ""; return nil })
 }
 
 // Branch is what a branch is.

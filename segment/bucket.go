@@ -39,6 +39,9 @@ type Bucket struct {
 	fold   sync.Mutex   // one fold or merge at a time
 	ends   sync.Mutex   // of seals: whoever ends one, by its document or by deleting it, finds it and commits that under it; taken after fold
 
+	taken sync.Mutex                  // guards took
+	took  map[time.Duration]time.Time // the last moment of each rule of the schedule that a snapshot was taken of since the start
+
 	mergers sync.Mutex // of a branch: one merge with its parent at a time, whichever way
 
 	folded time.Time // when the last fold for a peer was; guarded by fold

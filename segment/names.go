@@ -125,6 +125,7 @@ type names struct {
 	ended        map[BucketID]Vector // of deleted branches: what had been seen of them
 	segments     map[ID]string
 	snapshots    map[BucketID][]*snapshotDoc // oldest first; the slices are replaced, never changed
+	expire       map[SnapshotRef]HLC         // when snapshots are to be deleted
 	merges       map[BucketID][]*mergeDoc    // of branches, oldest first, as above
 	snapshotNews chan struct{}               // of one
 	marks        map[SnapshotID]bool         // snapshots all of whose nodes are here
@@ -136,6 +137,7 @@ type names struct {
 
 func (n *names) init() {
 	n.docs, n.deleted, n.segments = map[BucketID]*bucketDoc{}, map[BucketID]bool{}, map[ID]string{}
+	n.expire = map[SnapshotRef]HLC{}
 	n.ended, n.merges = map[BucketID]Vector{}, map[BucketID][]*mergeDoc{}
 	n.live, n.snapshots = map[string]BucketID{}, map[BucketID][]*snapshotDoc{}
 	n.snapshotNews, n.forgotten, n.marks = make(chan struct{}, 1), make(chan struct{}, 1), map[SnapshotID]bool{}
@@ -270,6 +272,8 @@ func (n *names) takeLocked(s *Segment, key string, v *Version) error {
 		return n.takeSnapshot(rest, v)
 	case docDropped:
 		return n.takeDropped(rest, v)
+	case docExpire:
+		return n.takeExpire(rest, v)
 	case docMerge:
 		return n.takeMerge(rest, v)
 	case docSegment:

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -255,14 +254,6 @@ func parseMoment(s string, now time.Time) (time.Time, bool) {
 			return t, true
 		}
 	}
-	if s == "" {
-		return time.Time{}, false
-	}
-	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
-	unit, n := units[s[len(s)-1]], s[:len(s)-1]
-	ago, err := strconv.ParseUint(n, 10, 31)
-	if unit == 0 || err != nil || ago > uint64(1<<62/unit) {
-		return time.Time{}, false
-	}
-	return now.Add(-time.Duration(ago) * unit), true
+	ago, ok := ParseSpan(s)
+	return now.Add(-ago), ok
 }

@@ -67,7 +67,7 @@ type Config struct {
 	// RememberRoots is how often, at the most, what a bucket is is written down, so that it can be read as of then. Default: never.
 	RememberRoots time.Duration
 
-	sealsWait bool // nobody folds a seal but who asks for its root: for tests that must go the same way each time
+	sealsWait bool // nobody folds a seal but who asks for its root, nor looks at schedules: for tests that must go the same way each time
 
 	// LosersEvery is how often the losers that are beyond their bounds are looked for. Default: a minute.
 	LosersEvery time.Duration
@@ -191,6 +191,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.work.Go(func() { s.reviving(bg) })
 	s.work.Go(func() { s.sealing(bg) })
 	s.work.Go(func() { s.remembering(bg) })
+	s.work.Go(func() { s.scheduling(bg) })
 	s.work.Go(func() { s.boundingLosers(bg) })
 	s.watch.Go(s.watchLog)
 	if cfg.Restored {

@@ -62,6 +62,9 @@ type Settings struct {
 	// Locks allow to lock versions: see [Bucket.Lock].
 	Locks LockSettings `json:"locks,omitzero"`
 
+	// Snapshots are taken by themselves, at the bucket's home.
+	Snapshots Schedule `json:"snapshots,omitempty"`
+
 	unknown string // fields of later builds; a string, so that settings compare with ==
 }
 
@@ -106,6 +109,7 @@ func (s Settings) appendTo(b []byte) []byte {
 	}
 	b = putUint(b, 7, uint64(s.Ack))
 	b = putSome(b, 8, s.Losers.appendTo)
+	b = putSome(b, 9, s.Snapshots.appendTo)
 	b = putSome(b, settingsFieldLocks, s.Locks.appendTo)
 	return append(b, s.unknown...)
 }
@@ -139,6 +143,13 @@ func parseSettings(b []byte) (s Settings, err error) {
 				return nil
 			}
 			s.Losers = losers
+		case f.num == 9 && f.typ == protowire.BytesType:
+			schedule, err := parseScheduleField(f.b)
+			if err != nil {
+				s.unknown += string(f.raw)
+				return nil
+			}
+			s.Snapshots = schedule
 		case f.num == settingsFieldLocks && f.typ == protowire.BytesType:
 			locks, err := parseLockSettings(f.b)
 			if err != nil {

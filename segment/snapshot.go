@@ -182,7 +182,8 @@ type SnapshotInfo struct {
 	Objects  int64      `json:"objects"`
 	Bytes    int64      `json:"bytes"`
 	Versions int64      `json:"versions"`
-	Complete bool       `json:"complete"` // all of its metadata is here
+	Complete bool       `json:"complete"`       // all of its metadata is here
+	Until    time.Time  `json:"until,omitzero"` // it is deleted then, by the bucket's home; zero: kept
 }
 
 // shownSnapshot is a snapshot under the name it is listed by.
@@ -236,7 +237,7 @@ func (b *Bucket) Snapshots(ctx context.Context) ([]SnapshotInfo, error) {
 
 func (b *Bucket) snapshotInfo(name string, d *snapshotDoc) SnapshotInfo {
 	here := b.isSealed(d.id) || b.s.hasSnapshot(d.id)
-	return SnapshotInfo{d.id, name, d.created.Time(), b.s.SegmentName(d.by), b.rootOf(d), d.stats.objects, d.stats.bytes, d.stats.versions, here}
+	return SnapshotInfo{d.id, name, d.created.Time(), b.s.SegmentName(d.by), b.rootOf(d), d.stats.objects, d.stats.bytes, d.stats.versions, here, b.s.names.ends(b.id)[d.id]}
 }
 
 // CreateSnapshot keeps the bucket as it is now, under a name that no snapshot of it has here. When it returns the snapshot is durable and can be
@@ -249,6 +250,13 @@ func (b *Bucket) CreateSnapshot(ctx context.Context, name string) (SnapshotInfo,
 	case b.frozen != "":
 		return SnapshotInfo{}, fmt.Errorf("snapshot of a snapshot: %w", ErrReadOnly)
 	}
+	if _, _, ok := parseAuto(name); ok {
+		return SnapshotInfo{}, fmt.Errorf("snapshot name %q is of a schedule: %w", name, ErrInvalidName)
+	}
+	return b.createSnapshot(ctx, name)
+}
+
+func (b *Bucket) createSnapshot(ctx context.Context, name string) (SnapshotInfo, error) {
 	if err := b.s.sealer.enter(ctx, b.s); err != nil {
 		return SnapshotInfo{}, fmt.Errorf("snapshot %q: %w", name, err)
 	}

@@ -35,6 +35,7 @@ type settingsFlags struct {
 	keepLosers, loserDays int
 	locks                 bool
 	retention             string
+	snapshots             string
 }
 
 func (s *settingsFlags) add(c *cobra.Command) {
@@ -44,6 +45,7 @@ func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&s.policy, "policy", "", "newest: readers see the newest version; keep-both: also those that lost a conflict, as NAME~VERSION; home: every write is the home's")
 	c.Flags().StringVar(&s.ack, "ack", "", "local, or copies: a write waits until a second segment has it")
 	c.Flags().IntVar(&s.keepLosers, "keep-losers", 0, "versions that lost a conflict that are kept of a key, the newest; 0 for all")
+	c.Flags().StringVar(&s.snapshots, "snapshots", "", "snapshots that are taken by themselves, as 1h:24,1d:30: every hour, the last 24 kept, and every day; off")
 	c.Flags().IntVar(&s.loserDays, "loser-days", 0, "days that they are kept; 0 for ever")
 	c.Flags().BoolVar(&s.locks, "locks", false, "versions can be locked; needs versioning, and stays, both for ever")
 	c.Flags().StringVar(&s.retention, "retention", "", "lock that each new version gets: none, or as governance:30d or compliance:7y")
@@ -78,6 +80,9 @@ func (s *settingsFlags) change(c *cobra.Command) (change admin.SettingsChange) {
 	}
 	if c.Flags().Changed("loser-days") {
 		change.LoserDays = &s.loserDays
+	}
+	if c.Flags().Changed("snapshots") {
+		change.Snapshots = &s.snapshots
 	}
 	return change
 }
@@ -250,6 +255,9 @@ func settingsText(s admin.Settings) string {
 	if s.Retention != "" {
 		text += ", retention " + s.Retention
 	}
+	if len(s.Snapshots) > 0 {
+		text += ", snapshots " + scheduleText(s.Snapshots)
+	}
 	return text
 }
 
@@ -278,6 +286,9 @@ func writeBucket(w io.Writer, b admin.Bucket) {
 	line("data", "%s", b.Settings.Data)
 	line("epoch", "%d", b.Epoch)
 	line("eager", "%v", config.Size(b.Settings.EagerBytes))
+	if len(b.Settings.Snapshots) > 0 {
+		line("snapshots", "%s", scheduleText(b.Settings.Snapshots))
+	}
 	line("policy", "%s", b.Settings.Policy)
 	line("ack", "%s", b.Settings.Ack)
 	line("keeps", "%s", losersText(b.Settings.Conflicts))

@@ -25,7 +25,7 @@ and cannot be changed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(a.snapshotCreateCommand(), a.snapshotListCommand(), a.snapshotDeleteCommand())
+	c.AddCommand(a.snapshotCreateCommand(), a.snapshotListCommand(), a.snapshotScheduleCommand(), a.snapshotDeleteCommand())
 	return c
 }
 
@@ -39,11 +39,13 @@ func parseSnapshot(s string) (bucket, name string, err error) {
 }
 
 func (a *app) snapshotCreateCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "create BUCKET@NAME",
-		Short:   "Keep a bucket as it is now",
-		Example: "  edgefs snapshot create photos@monday",
-		Args:    cobra.ExactArgs(1),
+	var keepFor string
+	c := &cobra.Command{
+		Use:   "create BUCKET@NAME",
+		Short: "Keep a bucket as it is now",
+		Example: `  edgefs snapshot create photos@monday
+  edgefs snapshot create photos@before-the-import --keep-for 2w`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			bucket, name, err := parseSnapshot(args[0])
 			if err != nil {
@@ -54,7 +56,7 @@ func (a *app) snapshotCreateCommand() *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			s, err := client.CreateSnapshot(cmd.Context(), bucket, name)
+			s, err := client.CreateSnapshot(cmd.Context(), bucket, admin.NewSnapshot{Name: name, KeepFor: keepFor})
 			if err != nil {
 				return err
 			}
@@ -63,6 +65,8 @@ func (a *app) snapshotCreateCommand() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().StringVar(&keepFor, "keep-for", "", "delete it after so long, as 12h, 7d or 2w")
+	return c
 }
 
 // listedSnapshot is a snapshot and where it is, for JSON.
@@ -108,6 +112,9 @@ func (a *app) snapshotList(ctx context.Context, names []string) error {
 			fmt.Fprintf(w, "%s  %-32s  %s, %s, made at %s", stamp(s.Created), s.Bucket+"@"+s.Name, counted(s.Objects, "object"), bytesText(s.Bytes), s.Segment)
 			if !s.Complete {
 				fmt.Fprint(w, ", on its way")
+			}
+			if !s.Until.IsZero() {
+				fmt.Fprintf(w, ", kept until %s", stamp(s.Until))
 			}
 			fmt.Fprintln(w)
 		}

@@ -65,6 +65,35 @@ func TestSnapshots(t *testing.T) {
 	}
 	good(t, "verify", "photos@monday")
 	bad(t, 1, "has snapshots", "bucket", "delete", "photos", "--yes")
+	if out := good(t, "snapshot", "schedule", "photos"); out != "photos: no snapshots by themselves\n" {
+		t.Errorf("%q", out)
+	}
+	if out := good(t, "snapshot", "schedule", "photos", "1d:30", "1h:24"); out != "photos: every 1h, the last 24 kept\nphotos: every 1d, the last 30 kept\n" {
+		t.Errorf("%q", out)
+	}
+	bad(t, 1, "want EVERY:KEEP", "snapshot", "schedule", "photos", "hourly")
+	if b := jsonOf[struct {
+		Settings struct {
+			Snapshots []struct {
+				Every string
+				Keep  int
+			}
+		}
+	}](t, "bucket", "show", "photos"); len(b.Settings.Snapshots) != 2 || b.Settings.Snapshots[1].Every != "1d" || b.Settings.Snapshots[1].Keep != 30 {
+		t.Errorf("%+v", b)
+	}
+	if out := good(t, "bucket", "set", "photos", "--snapshots", "off"); strings.Contains(out, "snapshots") {
+		t.Errorf("%q", out)
+	}
+	if out := good(t, "snapshot", "schedule", "photos", "--off"); !strings.Contains(out, "no snapshots") {
+		t.Errorf("%q", out)
+	}
+	good(t, "snapshot", "create", "photos@short", "--keep-for", "2w")
+	bad(t, 1, "as 7d", "snapshot", "create", "photos@odd", "--keep-for", "soon")
+	if out := good(t, "snapshot", "list", "photos"); !strings.Contains(out, "kept until") {
+		t.Errorf("%q", out)
+	}
+	good(t, "snapshot", "delete", "photos@short", "--yes")
 	bad(t, 2, "say --yes", "snapshot", "delete", "photos@monday")
 	good(t, "snapshot", "delete", "photos@monday", "--yes")
 	bad(t, 3, "no such snapshot", "snapshot", "delete", "photos@monday", "--yes")

@@ -18,12 +18,20 @@ type Snapshot struct {
 	Objects  int64     `json:"objects"`
 	Bytes    int64     `json:"bytes"`
 	Versions int64     `json:"versions"`
-	Complete bool      `json:"complete"` // its metadata is here; else it is on its way
+	Complete bool      `json:"complete"`       // its metadata is here; else it is on its way
+	Until    time.Time `json:"until,omitzero"` // it is deleted then; zero: kept
 }
 
 // NewSnapshot is what a snapshot is made of.
 type NewSnapshot struct {
-	Name string `json:"name"`
+	Name    string `json:"name"`
+	KeepFor string `json:"keepFor,omitempty"` // a span after which it is deleted, as 12h or 7d
+}
+
+// SnapshotRule takes snapshots by themselves.
+type SnapshotRule struct {
+	Every string `json:"every"` // as 1h, 1d, 1w, counted in UTC
+	Keep  int    `json:"keep"`  // so many, the newest
 }
 
 // Difference is a key whose content or attributes are not the same in two states of a bucket. From or To is nil where it is not listed.
@@ -62,8 +70,8 @@ func (c *Client) Snapshots(ctx context.Context, bucket string) (s []Snapshot, er
 }
 
 // CreateSnapshot keeps a bucket as it is.
-func (c *Client) CreateSnapshot(ctx context.Context, bucket, name string) (s Snapshot, err error) {
-	return s, c.call(ctx, request{method: http.MethodPost, path: bucketPath(bucket, "/snapshots"), patient: true}, NewSnapshot{name}, &s)
+func (c *Client) CreateSnapshot(ctx context.Context, bucket string, n NewSnapshot) (s Snapshot, err error) {
+	return s, c.call(ctx, request{method: http.MethodPost, path: bucketPath(bucket, "/snapshots"), patient: true}, n, &s)
 }
 
 // DeleteSnapshot forgets one, at all segments.

@@ -139,6 +139,12 @@ func change(s *segment.Settings, c admin.SettingsChange) error {
 	if c.LoserDays != nil {
 		s.Losers.Days = *c.LoserDays
 	}
+	if c.Snapshots != nil {
+		var err error
+		if s.Snapshots, err = segment.ParseSchedule(*c.Snapshots); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -154,8 +160,16 @@ func bucketOf(b segment.BucketInfo) admin.Bucket {
 			Versioning: cmp.Or(b.Settings.Versioning.String(), "off"), Data: data, EagerBytes: b.Settings.EagerBytes,
 			Policy: b.Settings.Policy.String(), Ack: b.Settings.Ack.String(), Conflicts: admin.Losers(b.Settings.Losers),
 			Locks: b.Settings.Locks.Enabled, Retention: retentionText(b.Settings.Locks),
+			Snapshots: rulesOf(b.Settings.Snapshots),
 		},
 	}
+}
+
+func rulesOf(s segment.Schedule) (out []admin.SnapshotRule) {
+	for _, r := range s.Rules() {
+		out = append(out, admin.SnapshotRule{Every: segment.SpanText(r.Every), Keep: r.Keep})
+	}
+	return out
 }
 
 func stats(b *segment.Bucket) *admin.BucketStats {

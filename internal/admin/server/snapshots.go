@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -10,7 +11,7 @@ import (
 )
 
 func snapshotOf(i segment.SnapshotInfo) admin.Snapshot {
-	s := admin.Snapshot{Name: i.Name, Created: i.Created, Segment: i.Segment, Objects: i.Objects, Bytes: i.Bytes, Versions: i.Versions, Complete: i.Complete}
+	s := admin.Snapshot{Name: i.Name, Created: i.Created, Segment: i.Segment, Objects: i.Objects, Bytes: i.Bytes, Versions: i.Versions, Complete: i.Complete, Until: i.Until}
 	if !i.Root.IsZero() {
 		s.Root = i.Root.String()
 	}
@@ -42,7 +43,17 @@ func (s *Server) createSnapshot(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, &n); err != nil {
 		return err
 	}
-	i, err := b.CreateSnapshot(r.Context(), n.Name)
+	create := b.CreateSnapshot
+	if n.KeepFor != "" {
+		keep, ok := segment.ParseSpan(n.KeepFor)
+		if !ok {
+			return invalid("keep for %q: want a number and one of s, m, h, d and w, as 7d", n.KeepFor)
+		}
+		create = func(ctx context.Context, name string) (segment.SnapshotInfo, error) {
+			return b.CreateSnapshotFor(ctx, name, keep)
+		}
+	}
+	i, err := create(r.Context(), n.Name)
 	if err != nil {
 		return err
 	}

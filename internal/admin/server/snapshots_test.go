@@ -20,13 +20,13 @@ func TestSnapshotsByTheAPI(t *testing.T) {
 	for _, k := range []string{"a/1", "a/2", "b/1"} {
 		put(k, "first")
 	}
-	s := must(c.CreateSnapshot(ctx, "photos", "monday"))(t)
+	s := must(c.CreateSnapshot(ctx, "photos", admin.NewSnapshot{Name: "monday"}))(t)
 	if s.Name != "monday" || s.Objects != 3 || s.Bytes != 15 || !s.Complete || s.Created.IsZero() {
 		t.Errorf("%+v", s)
 	}
-	_, err := c.CreateSnapshot(ctx, "photos", "monday")
+	_, err := c.CreateSnapshot(ctx, "photos", admin.NewSnapshot{Name: "monday"})
 	wantCode(t, err, admin.SnapshotExists)
-	_, err = c.CreateSnapshot(ctx, "photos", "no/name")
+	_, err = c.CreateSnapshot(ctx, "photos", admin.NewSnapshot{Name: "no/name"})
 	wantCode(t, err, admin.Invalid)
 	put("a/1", "second")
 	must(c.Delete(ctx, "photos", admin.DeleteRequest{Key: "a/2"}))(t)
