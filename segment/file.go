@@ -74,6 +74,8 @@ func (f Files) create(ctx context.Context, path string, o NewFile, a fileAttrs) 
 			return err
 		case was != nil && o.Exclusive && !f.madeBy(was, o.Verifier), was != nil && was.isDir:
 			return ErrFileExists
+		case was != nil && was.isLoser():
+			return ErrFileExists
 		case was != nil:
 			at = *was
 			return errStop
@@ -128,7 +130,7 @@ func (f Files) target(ctx context.Context, p place) (*found, error) {
 }
 
 // within checks that there is the directory that a place is in.
-func (f Files) within(ctx context.Context, s snapshot, p place) error {
+func (f Files) within(ctx context.Context, s fileState, p place) error {
 	dir, err := f.lookup(ctx, s, p.above())
 	if err == nil && !dir.isDir {
 		err = fmt.Errorf("%q: %w", dir.path, ErrNotDirectory)
@@ -218,6 +220,9 @@ func (f Files) edit(ctx context.Context, path string, id FileID, change func(*fi
 
 // rewrite puts what was found with other attributes, under all its names; a directory of which there is only what is in it is made then.
 func (f Files) rewrite(w *fileWrite, at *found, id FileID, change func(*fileAttrs) error) error {
+	if at.isLoser() {
+		return ErrReadOnly
+	}
 	key := at.key
 	if at.isDir && at.path != "" {
 		key = at.dir

@@ -31,7 +31,7 @@ func (f Files) ReadDir(ctx context.Context, path, after string, limit int) (entr
 	if err != nil {
 		return nil, false, err
 	}
-	r := dirReader{s: s, dir: dir.place, walk: s.heads()}
+	r := dirReader{s: s, dir: dir.place}
 	if err := r.start(ctx, after); err != nil {
 		return nil, false, err
 	}
@@ -46,7 +46,7 @@ func (f Files) ReadDir(ctx context.Context, path, after string, limit int) (entr
 			return entries, true, nil
 		}
 		at := found{place: place{path: e.name, dir: e.key}, version: e.version, isDir: e.isDir}
-		if links && !e.isDir {
+		if links && !e.isDir && !at.isLoser() {
 			if err := f.findLinks(ctx, s, &at); err != nil {
 				return nil, false, err
 			}
@@ -56,7 +56,7 @@ func (f Files) ReadDir(ctx context.Context, path, after string, limit int) (entr
 }
 
 // hasLinks says whether any file has more than one name, or had.
-func (s snapshot) hasLinks(ctx context.Context) (bool, error) {
+func (s fileState) hasLinks(ctx context.Context) (bool, error) {
 	for v, err := range s.eachCurrent(ctx, linkPrefix) {
 		return err == nil && strings.HasPrefix(v.Key, linkPrefix), err
 	}
@@ -65,13 +65,13 @@ func (s snapshot) hasLinks(ctx context.Context) (bool, error) {
 
 // dirReader goes through a directory in a state of the bucket.
 type dirReader struct {
-	s    snapshot
+	s    fileState
 	dir  place
-	walk *headWalk
+	walk *shownWalk
 
-	key    string // the key that comes next; empty at the end
-	head   head   // its
-	longer string // the last name that is only a part of longer ones
+	key     string   // the key that comes next; empty at the end
+	version *Version // its
+	longer  string   // the last name that is only a part of longer ones
 }
 
 // dirStep is one name of a directory; version is nil for a directory of which there is only what is in it.
@@ -101,28 +101,28 @@ func (r *dirReader) start(ctx context.Context, after string) error {
 	return r.seek(ctx, from)
 }
 
-// seek goes to the first key from the given one on that has content.
+// seek goes to the first key from the given one on that is shown.
 func (r *dirReader) seek(ctx context.Context, from string) (err error) {
-	for {
-		r.head, r.key, err = r.walk.from(ctx, from)
-		if err != nil || r.key == "" {
+	if r.walk == nil {
+		if r.walk, err = r.s.shown(ctx, from, r.s.both); err != nil {
 			return err
 		}
-		if !strings.HasPrefix(r.key, r.dir.dir) {
-			r.key = ""
-			return nil
-		}
-		if r.head.content() != nil {
-			return nil
-		}
-		from = r.key + "\x00"
 	}
+	r.key = ""
+	if r.version, err = r.walk.from(ctx, from); err != nil || r.version == nil {
+		return err
+	}
+	if strings.HasPrefix(r.version.Key, r.dir.dir) {
+		v := *r.version // the walk's own
+		r.key, r.version = v.Key, &v
+	}
+	return nil
 }
 
 // next is the next name; it has none at the end.
 func (r *dirReader) next(ctx context.Context) (dirStep, error) {
 	for r.key != "" {
-		key, v := r.key, r.head.content()
+		key, v := r.key, r.version
 		e, ok := r.dir.entryOf(key)
 		step := dirStep{dirEntry: e, cursor: key}
 		var err error

@@ -52,8 +52,37 @@ type found struct {
 	links   linked // of a file: its names, this one among them
 }
 
+// fileState is a bucket at one moment, as files: under the policy keep-both with the losers of conflicts, which have names of their own. They can be read
+// and removed, which ends them; else they are read-only.
+type fileState struct {
+	snapshot
+	both bool
+}
+
+// loser is the open loser that is shown under a key that has no content; nil when there is none.
+func (s fileState) loser(ctx context.Context, key string) (*Version, error) {
+	of, dot, ok := ParseLoserName(key)
+	if !ok || !s.both {
+		return nil, nil
+	}
+	h, err := s.shownHead(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range h.losers() {
+		if l.Dot == dot {
+			shown := l.asLoser()
+			return &shown, nil
+		}
+	}
+	return nil, nil
+}
+
+// isLoser says whether it lost a conflict.
+func (at *found) isLoser() bool { return at.version != nil && at.version.LoserOf != "" }
+
 // find looks a place up in a state of the bucket.
-func (f Files) find(ctx context.Context, s snapshot, p place) (found, error) {
+func (f Files) find(ctx context.Context, s fileState, p place) (found, error) {
 	at := found{place: p}
 	var err error
 	switch {
@@ -79,25 +108,27 @@ func (f Files) find(ctx context.Context, s snapshot, p place) (found, error) {
 		}
 		return at, nil
 	}
-	at.version, err = s.content(ctx, p.key)
+	if at.version, err = s.content(ctx, p.key); err == nil && at.version == nil {
+		at.version, err = s.loser(ctx, p.key)
+	}
 	if err == nil && (at.version == nil || p.beside && below == nil || isDirectoryKey(p.key) && at.version.Size() == 0) {
 		err = f.lost(ctx, s, p)
 	}
-	if err != nil {
+	if err != nil || at.isLoser() {
 		return at, err
 	}
 	return at, f.findLinks(ctx, s, &at)
 }
 
 // findLinks finds all names of a file that was found by one.
-func (f Files) findLinks(ctx context.Context, s snapshot, at *found) error {
+func (f Files) findLinks(ctx context.Context, s fileState, at *found) error {
 	var err error
 	at.links, err = f.linked(ctx, s, f.b.shownAttrs(at.version).id, at.version.Key)
 	return err
 }
 
 // lost says why there is nothing: the file, or a directory on the way to it, is not there, or is none.
-func (f Files) lost(ctx context.Context, s snapshot, p place) error {
+func (f Files) lost(ctx context.Context, s fileState, p place) error {
 	for i, c := range p.path {
 		if c != '/' {
 			continue
@@ -113,7 +144,7 @@ func (f Files) lost(ctx context.Context, s snapshot, p place) error {
 	return fmt.Errorf("%q: %w", p.path, ErrNoSuchKey)
 }
 
-func (f Files) lookup(ctx context.Context, s snapshot, path string) (found, error) {
+func (f Files) lookup(ctx context.Context, s fileState, path string) (found, error) {
 	p, err := parsePath(path)
 	if err != nil {
 		return found{place: p}, err
@@ -122,30 +153,32 @@ func (f Files) lookup(ctx context.Context, s snapshot, path string) (found, erro
 }
 
 // content is what a reader of the key gets; nil when it is not there.
-func (s snapshot) content(ctx context.Context, key string) (*Version, error) {
+func (s fileState) content(ctx context.Context, key string) (*Version, error) {
 	over, _ := s.overlay.Get(key)
 	h, err := keyView{base: s.base, over: over}.head(ctx, key)
 	return h.content(), err
 }
 
 // firstUnder is the first key that begins with prefix; nil when none does.
-func (s snapshot) firstUnder(ctx context.Context, prefix string) (*Version, error) {
+func (s fileState) firstUnder(ctx context.Context, prefix string) (*Version, error) {
 	return s.firstFrom(ctx, prefix, prefix)
 }
 
 // firstFrom is firstUnder of the keys from one on.
-func (s snapshot) firstFrom(ctx context.Context, from, prefix string) (*Version, error) {
-	for v, err := range s.eachCurrent(ctx, firstListed(from)) {
-		if err != nil || !strings.HasPrefix(v.Key, prefix) {
-			return nil, err
-		}
-		return v, nil
+func (s fileState) firstFrom(ctx context.Context, from, prefix string) (*Version, error) {
+	w, err := s.shown(ctx, firstListed(from), s.both)
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil
+	v, err := w.from(ctx, firstListed(from))
+	if err != nil || v == nil || !strings.HasPrefix(v.Key, prefix) {
+		return nil, err
+	}
+	return v, nil
 }
 
 // hasLonger says whether there are names so long that a part of them is shown as this directory.
-func (s snapshot) hasLonger(ctx context.Context, p place) (bool, error) {
+func (s fileState) hasLonger(ctx context.Context, p place) (bool, error) {
 	for v, err := range s.eachCurrent(ctx, p.dir) {
 		if err != nil || !strings.HasPrefix(v.Key, p.dir) {
 			return false, err
@@ -179,6 +212,8 @@ func (f Files) info(at found) FileInfo {
 	switch {
 	case at.isDir:
 		i.Type = Directory
+	case at.isLoser(): // it may have the id of what won
+		i.ID = f.b.derivedID(at.version)
 	case a.kind == Directory: // the content of a key that ends in a slash
 		i.Type, i.Mode = RegularFile, a.mode&0o666
 	case a.kind == SymbolicLink:
@@ -201,13 +236,16 @@ func (b *Bucket) lastPosition() uint64 {
 	return b.last
 }
 
-// opened checks that the bucket can be read at all.
-func (f Files) opened() (snapshot, error) {
-	if err := f.b.Err(); err != nil {
-		return snapshot{}, err
+// opened is the bucket now, if it can be read at all.
+func (f Files) opened() (fileState, error) {
+	b := f.b
+	if err := b.Err(); err != nil {
+		return fileState{}, err
 	}
-	if f.b.gone() {
-		return snapshot{}, fmt.Errorf("bucket %q: %w", f.b.doc.Load().name, ErrNoSuchBucket)
+	if b.gone() {
+		return fileState{}, fmt.Errorf("bucket %q: %w", b.doc.Load().name, ErrNoSuchBucket)
 	}
-	return f.b.snapshot(), nil
+	b.mu.Lock() // Copy marks the map's nodes as shared
+	defer b.mu.Unlock()
+	return fileState{snapshot{b.base, b.overlay.Copy()}, b.settings.Policy == KeepBoth && b.stats.conflicts > 0}, nil
 }

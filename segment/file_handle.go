@@ -26,6 +26,7 @@ type FileHandle struct {
 	version VersionID // the draft was begun at
 	draft   *dedup.Draft
 	err     error // the handle was closed
+	loser   bool  // of a conflict: to be read only
 
 	key   string    // guarded by the bucket's openFiles, as is what follows
 	wrote time.Time // when the draft was written last; zero where that is not to be the file's time
@@ -123,6 +124,11 @@ func (f Files) Open(ctx context.Context, path string) (*FileHandle, error) {
 		return nil, fmt.Errorf("open %q, a symbolic link: %w", path, ErrInvalidArgument)
 	}
 	h := &FileHandle{f: f, id: a.id, key: at.key}
+	if at.isLoser() {
+		h.id, h.loser = f.b.derivedID(at.version), true
+		h.begin(*at.version)
+		return h, nil
+	}
 	h.begin(*at.links.newest)
 	f.b.open.add(h)
 	return h, nil
@@ -215,7 +221,7 @@ func (h *FileHandle) Truncate(size int64) error {
 }
 
 func (h *FileHandle) writable() error {
-	if h.f.b.frozen != "" {
+	if h.f.b.frozen != "" || h.loser {
 		return ErrReadOnly
 	}
 	return h.err
@@ -225,7 +231,7 @@ func (h *FileHandle) writable() error {
 func (h *FileHandle) Refresh(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.err != nil || h.draft.Changed() {
+	if h.err != nil || h.loser || h.draft.Changed() {
 		return h.err
 	}
 	l, err := h.names(ctx)

@@ -47,7 +47,7 @@ type linked struct {
 }
 
 // linked finds the names of a file, of which key is one, if it has the id.
-func (f Files) linked(ctx context.Context, s snapshot, id FileID, key string) (linked, error) {
+func (f Files) linked(ctx context.Context, s fileState, id FileID, key string) (linked, error) {
 	l := linked{id: id}
 	keys := []string{key}
 	prefix := linkMarks(id)
@@ -201,6 +201,8 @@ func (f Files) link(ctx context.Context, from, to string) (at found, err error) 
 			return ErrFileExists
 		case at.isDir:
 			return ErrIsDirectory
+		case at.isLoser():
+			return ErrReadOnly
 		case len(at.links.names) >= MaxLinks:
 			return ErrTooManyLinks
 		}

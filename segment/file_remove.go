@@ -16,6 +16,7 @@ func (f Files) Remove(ctx context.Context, path string) error {
 		return fmt.Errorf("remove %q: %w", path, err)
 	}
 	defer f.lockEmptying(ctx, p.up())()
+	loser := false
 	err = f.b.writeFiles(ctx, []string{p.key, p.dir, p.up()}, func(w *fileWrite) error {
 		s, err := f.opened()
 		if err != nil {
@@ -27,6 +28,9 @@ func (f Files) Remove(ctx context.Context, path string) error {
 		}
 		if at.isDir {
 			return ErrIsDirectory
+		}
+		if loser = at.isLoser(); loser { // which a delete of its key's name ends, behind this
+			return f.keepDirectory(ctx, s, w, p.up(), p.key)
 		}
 		if p.key == p.up() { // the content of the directory's own key
 			if err := at.links.drop(w, p.key); err != nil {
@@ -41,6 +45,9 @@ func (f Files) Remove(ctx context.Context, path string) error {
 		w.remove(p.key)
 		return f.keepDirectory(ctx, s, w, p.up(), p.key)
 	})
+	if err == nil && loser {
+		_, err = f.b.Delete(ctx, p.key, Cond{})
+	}
 	if err != nil {
 		return fmt.Errorf("remove %q: %w", path, err)
 	}
@@ -112,7 +119,7 @@ func (f Files) lockEmptying(ctx context.Context, dir string) (unlock func()) {
 }
 
 // keepDirectory makes the directory a key, where going, a file's key of it or all that is in a directory of it, is its last. The caller has its latches.
-func (f Files) keepDirectory(ctx context.Context, s snapshot, w *fileWrite, dir, going string) error {
+func (f Files) keepDirectory(ctx context.Context, s fileState, w *fileWrite, dir, going string) error {
 	if dir == "" || w.content(dir) != nil {
 		return nil
 	}

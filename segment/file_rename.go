@@ -68,6 +68,8 @@ func (f Files) renameFile(ctx context.Context, src, dst place) error {
 			return err
 		case at.isDir || was != nil && was.isDir:
 			return ErrIsDirectory
+		case at.isLoser() || was != nil && was.isLoser():
+			return ErrReadOnly
 		case src.key == dst.key, was != nil && was.links.id == at.links.id:
 			return errStop
 		case was != nil:

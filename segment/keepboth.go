@@ -198,6 +198,11 @@ func (b *Bucket) shown(ctx context.Context, from string) (*shownWalk, error) {
 	s := snapshot{b.base, b.overlay.Copy()}
 	both := b.settings.Policy == KeepBoth && b.stats.conflicts > 0
 	b.mu.Unlock()
+	return s.shown(ctx, from, both)
+}
+
+// shown is [Bucket.shown] at one moment.
+func (s snapshot) shown(ctx context.Context, from string, both bool) (*shownWalk, error) {
 	w := &shownWalk{heads: s.heads(), both: both}
 	if !both {
 		return w, nil
