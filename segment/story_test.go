@@ -27,7 +27,7 @@ import (
 //	site a delete KEY                  a plain DELETE
 //	site a resolve KEY VERSION         the conflict of KEY ends in favour of VERSION
 //	site a put-resolving KEY VALUE     a PUT that ends it; also: delete-resolving KEY
-//	site a remove KEY VERSION          one version, by its name in "show versions", or null
+//	site a remove KEY VERSION          one version, by its name in "show versions", or null; by-b is the newest of KEY that b wrote
 //	site a rename DIR/ DIR/ [replace]  all keys below the first, which is BUCKET/DIR/, move; of both without a slash behind: that one key
 //	site a get KEY [VERSION]
 //	site a put-new KEY VALUE           a PUT on condition that there is no such key; also: put-if KEY OLD VALUE, on condition that its content is OLD
@@ -300,7 +300,7 @@ func (s *story) version(a *site, b *Bucket, key, name string) VersionRef {
 	}
 	for v, err := range b.eachVersion(s.ctx, key, nil) {
 		s.must(err)
-		if v.Key == key && s.dot(v.Dot) == name {
+		if v.Key == key && (s.dot(v.Dot) == name || name == "by-"+s.sites[v.Dot.Segment-1].Name()) {
 			return VersionRef{ID: v.VersionID}
 		}
 	}
