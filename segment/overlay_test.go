@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -121,19 +122,23 @@ func TestAHotKeyCostsItsWritesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	records := madeRecords(12000, func(int) string { return "hot" })
-	apply := func(from, to int) (allocated uint64) {
+	apply := func(from, to int) (allocated uint64) { // for each ten, at the least: others allocate, too
 		t.Helper()
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		b.applyAll(w.ctx, t, records, from, to)
-		runtime.ReadMemStats(&after)
-		return after.TotalAlloc - before.TotalAlloc
+		allocated = math.MaxUint64
+		for ; from < to; from += 10 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			b.applyAll(w.ctx, t, records, from, min(from+10, to))
+			runtime.ReadMemStats(&after)
+			allocated = min(allocated, after.TotalAlloc-before.TotalAlloc)
+		}
+		return allocated
 	}
 	apply(0, 100)
 	few := apply(100, 200)
 	apply(200, 11900)
 	if many := apply(11900, 12000); many > 5*few { // a path in a tree is longer by a few nodes
-		t.Errorf("100 writes allocate %d bytes behind 100 others, and %d behind 11,900", few, many)
+		t.Errorf("ten writes allocate %d bytes behind 100 others, and %d behind 11,900", few, many)
 	}
 	v, err := b.view("hot").version(w.ctx, "hot", records[6000].VersionID)
 	if err != nil || v == nil || !v.Superseded {
@@ -150,7 +155,7 @@ func TestAHotKeyCostsItsWritesOnly(t *testing.T) {
 	few = apply(0, 100)
 	apply(100, 5800)
 	if many := apply(5800, 5900); many > 5*few {
-		t.Errorf("to remove 100 versions allocates %d bytes, and %d behind 5,800 others", few, many)
+		t.Errorf("to remove ten versions allocates %d bytes, and %d behind 5,800 others", few, many)
 	}
 	if h, err := b.view("hot").head(w.ctx, "hot"); err != nil || h.count != 6100 || h.current().Dot.N != 6100 {
 		t.Errorf("%d versions are left of %v, %v", h.count, h.current(), err)
@@ -210,7 +215,7 @@ func TestTheOverlaysMemoryIsCounted(t *testing.T) {
 		b.applyAll(w.ctx, t, records, 0, len(records))
 		grew, counted := int64(heapInUse())-int64(before), b.unfolded().cost
 		runtime.KeepAlive(records)
-		if counted < grew/2 || counted > 2*grew {
+		if counted < grew/3 || counted > 3*grew {
 			t.Errorf("%s: %d bytes are accounted for, and the heap grew by %d", name, counted, grew)
 		}
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,9 +41,15 @@ func (b *bench) keysIn(ctx context.Context, n uint64) (*segment.Bucket, error) {
 // largest is the bucket that the goals are about.
 func (b *bench) largest(ctx context.Context) (*segment.Bucket, error) { return b.keysIn(ctx, b.keys) }
 
-// load writes the keys that are missing. It says nothing of a store that was built before.
+// load writes the keys that are missing. Of a store that was built before it says what was measured then.
 func (b *bench) load(ctx context.Context) ([]result, error) {
+	kept := filepath.Join(b.dir, "load.json")
 	var out []result
+	if text, err := os.ReadFile(kept); err == nil {
+		if err := json.Unmarshal(text, &out); err != nil {
+			return nil, fmt.Errorf("%s: %w", kept, err)
+		}
+	}
 	for _, n := range b.ladder() {
 		bucket, err := b.keysIn(ctx, n)
 		if err != nil {
@@ -60,6 +68,13 @@ func (b *bench) load(ctx context.Context) ([]result, error) {
 		}
 		if n == b.keys && have == 0 {
 			out = l.results()
+			text, err := json.Marshal(out)
+			if err == nil {
+				err = os.WriteFile(kept, text, 0o600)
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil
