@@ -286,7 +286,7 @@ func (o *oracle) checkViews(w *world, s *site, b *Bucket, want map[string][]*Ver
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		h := headOf(want[key])
 		sums.add(h, 1)
-		if h.conflicted() {
+		if h.conflicted() && !reserved(key) {
 			conflicts = append(conflicts, key)
 		}
 		got, err := b.view(key).head(w.ctx, key)
@@ -331,6 +331,9 @@ func shownOf(versions map[string][]*Version, p Policy) []string {
 	shown := map[string]bool{}
 	for key, vs := range versions {
 		h := headOf(vs)
+		if reserved(key) {
+			continue
+		}
 		if h.content() != nil {
 			shown[key] = true
 		}
