@@ -611,3 +611,63 @@ func TestARestoredBackupMakesNoSnapshotTwice(t *testing.T) {
 		}
 	}
 }
+
+// TestASnapshotOutlivesItsBucketsDamage: the bucket breaks after the snapshot was made, and before it has a root.
+func TestASnapshotOutlivesItsBucketsDamage(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		w, a := sealingWorld(t, "a")
+		b := a.bucketNamed("photos")
+		if err := b.Configure(w.ctx, func(s *Settings) error { s.Versioning = Versioned; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			a.put("photos", "k", "x")
+		}
+		if _, err := b.Fold(w.ctx); err != nil {
+			t.Fatal(err)
+		}
+		a.restart() // forgets the nodes that it has read
+		b = a.bucketNamed("photos")
+		a.put("photos", "l", "not folded")
+		before := a.versionsIn(b)
+		i := a.seal("before")
+		m := a.cfg.Chunks.(mapStore)
+		lost := m.lose(b.base.history)
+		if _, err := b.Delete(w.ctx, "k", Cond{}); err != nil {
+			t.Fatal(err)
+		}
+		v, err := b.view("k").head(w.ctx, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = b.Remove(w.ctx, "k", VersionRef{ID: v.current().VersionID}, Cond{}) // needs the history
+		if restart {
+			a.restart()
+			b = a.bucketNamed("photos")
+		}
+		if err := b.Err(); !errors.Is(err, ErrUnavailable) {
+			t.Fatalf("the bucket is not broken: %v", err)
+		}
+		if _, err := b.CreateSnapshot(w.ctx, "broken"); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("a snapshot of a broken bucket: %v", err)
+		}
+		if err := a.foldAllSeals(w.ctx); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("a root in a broken bucket: %v", err)
+		}
+		if err := m.Put(w.ctx, lost); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.revive(w.ctx, b); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got := a.versionsIn(a.bucketNamed("photos@before")); !maps.Equal(got, before) {
+				t.Errorf("it holds %v, want %v", got, before)
+			}
+			a.root(i)
+		}
+		if got := a.snapshotNames("photos"); len(got) != 1 {
+			t.Errorf("%q", got)
+		}
+	}
+}
