@@ -155,14 +155,14 @@ func TestACreateThatIsAskedAgainIsTheSame(t *testing.T) {
 
 // TestDirectoriesShowAllThatIsListed makes odd keys, and compares what reading all directories shows with the paths of the keys.
 func TestDirectoriesShowAllThatIsListed(t *testing.T) {
-	s, f := newFiles(t)
+	s, _ := newFiles(t)
 	for seed := range uint64(8) {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		b, err := s.CreateBucket(s.w.ctx, fmt.Sprintf("bucket%d", seed), BucketOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		f = b.Files()
+		f := b.Files()
 		long := strings.Repeat("x", 240+rng.IntN(14))
 		keys := map[string]bool{}
 		for range 40 {
