@@ -217,16 +217,26 @@ func TestARecordAloneIsNoCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids := pieces(t, o)
-		for _, id := range ids {
-			a.store.Damage(a.Domain(), id)
-			b.store.Damage(b.Domain(), id)
-		}
+		a.lose(ids...)
+		b.lose(ids...)
 		if _, err := bucket.Copy(t.Context(), o, "copy", segment.Attrs{}, segment.Cond{}); !errors.Is(err, segment.ErrNotCopied) {
 			t.Errorf("without payload: %v", err)
 		}
 		b.lists("bkt", "copy", len(body))
 		a.put("bkt", "next", "v") // which waits for nothing else
 	})
+}
+
+// lose damages chunks, and lets that be noticed: they are held no more.
+func (s *site) lose(ids ...chunk.ID) {
+	durable := s.store.Open(s.Domain(), chunk.Data)
+	for _, id := range ids {
+		s.store.Damage(s.Domain(), id)
+		_ = durable.Get(s.w.t.Context(), []chunk.ID{id}, func(chunk.Chunk) error { return nil })
+	}
+	if missing, err := durable.Missing(s.w.t.Context(), ids); err != nil || len(missing) != len(ids) {
+		s.w.t.Fatalf("%s lacks %d of %d chunks, %v", s.id.Name, len(missing), len(ids), err)
+	}
 }
 
 func pieces(t *testing.T, o *segment.Object) (ids []chunk.ID) {

@@ -65,6 +65,7 @@ func TestAHeartbeatFileKeepsFewLosers(t *testing.T) {
 	for range rounds {
 		w.clash("beat")
 		a.until("the home bounds a crowded key", func() bool { return len(losersOf(t, box, "beat")) <= 4 })
+		a.bounded()
 	}
 	w.settle()
 	there, err := b.BucketByID(box.id)
@@ -87,6 +88,12 @@ func TestAHeartbeatFileKeepsFewLosers(t *testing.T) {
 	if n := must1(a.BucketByID(box.id)).Dropped().Count; n != rounds-4 {
 		t.Errorf("after a restart %d were dropped", n)
 	}
+}
+
+// bounded waits until the entry that bounds a key is applied wholly.
+func (s *site) bounded() {
+	s.bounding.mu.Lock()
+	defer s.bounding.mu.Unlock()
 }
 
 func must1(b *Bucket, err error) *Bucket {
