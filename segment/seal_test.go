@@ -525,6 +525,13 @@ func TestASnapshotWaitsForNoWriter(t *testing.T) {
 // TestSnapshotsAndDeletionsOfABucketTakeTurns: of a bucket that is deleted and made a snapshot of at once, one is refused.
 func TestSnapshotsAndDeletionsOfABucketTakeTurns(t *testing.T) {
 	w, a := sealingWorld(t, "a")
+	a.seal("s")
+	if err := a.DeleteBucket(w.ctx, "photos"); !errors.Is(err, ErrBucketNotEmpty) {
+		t.Fatalf("an empty bucket with a snapshot is deleted: %v", err)
+	}
+	if err := a.bucketNamed("photos").DeleteSnapshot(w.ctx, "s"); err != nil {
+		t.Fatal(err)
+	}
 	for range 50 {
 		b := a.bucketNamed("photos")
 		made := make(chan error)
