@@ -217,7 +217,11 @@ func (w *world) syncOrStop(r, s *site, id BucketID) error {
 // repay syncs what r's feed from s passes over.
 func (w *world) repay(r, s *site) error {
 	for _, d := range r.Debts(s.ID()) {
-		if err := w.syncOrStop(r, s, d.Bucket); err != nil {
+		err := w.syncOrStop(r, s, d.Bucket)
+		if s.bucket(d.Bucket) == nil && errors.Is(err, ErrNoSuchBucket) {
+			continue // it was restored to a time before that: it will learn of the bucket
+		}
+		if err != nil {
 			return err
 		}
 	}
