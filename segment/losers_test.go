@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -62,8 +64,15 @@ func TestAHeartbeatFileKeepsFewLosers(t *testing.T) {
 	w, box := apart(t, LoserBounds{Keep: 4}, Unversioned)
 	a, b := w.site("a"), w.site("b")
 	const rounds = 30
-	for range rounds {
-		w.clash("beat")
+	for i := range rounds {
+		for _, s := range w.sites {
+			w.tick(time.Second)
+			at := must1(s.BucketByID(box.id))
+			if _, err := at.Put(w.ctx, "beat", Attrs{ETag: fmt.Sprint(i + 1)}, Cond{}, strings.NewReader(s.Name())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.settle()
 		a.until("the home bounds a crowded key", func() bool { return len(losersOf(t, box, "beat")) <= 4 })
 		a.bounded()
 	}
@@ -79,6 +88,11 @@ func TestAHeartbeatFileKeepsFewLosers(t *testing.T) {
 		losers := losersOf(t, at, "beat")
 		if len(losers) != 4 || at.Dropped().Count != rounds-4 || at.Stats().Versions != 5 {
 			t.Errorf("%s: %d losers, %d dropped, %+v", at.s.Name(), len(losers), at.Dropped().Count, at.Stats())
+		}
+		for i, l := range losers { // a writes before b in each round, so the losers are a's, those of the last rounds
+			if want := uint64(rounds - i); l.Attrs.ETag != fmt.Sprint(want) {
+				t.Errorf("%s: loser %d is of round %s, want %d", at.s.Name(), i, l.Attrs.ETag, want)
+			}
 		}
 		if current, err := at.Stat(w.ctx, "beat", VersionRef{}); err != nil || len(losers) > 0 && losers[0].Compare(current.VersionID) >= 0 {
 			t.Errorf("%s: the newest loser is %v of %v, %v", at.s.Name(), losers[0].VersionID, current.VersionID, err)
