@@ -159,7 +159,11 @@ func (m *sim) checkOnlyInSnapshots(s *site, b *Bucket) error {
 	if err != nil {
 		return err
 	}
-	want := map[VersionID]bool{}
+	type place struct { // the names of one file have versions of one write
+		key string
+		id  VersionID
+	}
+	want := map[place]bool{}
 	for _, i := range all {
 		if !i.Complete {
 			continue
@@ -172,7 +176,7 @@ func (m *sim) checkOnlyInSnapshots(s *site, b *Bucket) error {
 			if err != nil {
 				return err
 			}
-			want[v.VersionID] = true
+			want[place{v.Key, v.VersionID}] = true
 			if w, err := b.heldVersion(m.ctx, v.Key, v.VersionID); err != nil || w == nil {
 				return fmt.Errorf("%q, version %v, of snapshot %s cannot be had: %w", v.Key, v.VersionID, i.Name, err)
 			}
@@ -182,16 +186,17 @@ func (m *sim) checkOnlyInSnapshots(s *site, b *Bucket) error {
 		if err != nil {
 			return err
 		}
-		delete(want, v.VersionID)
+		delete(want, place{v.Key, v.VersionID})
 	}
 	for k, err := range b.OnlyInSnapshots(m.ctx) {
 		if err != nil {
 			return err
 		}
-		if !want[k.Version.VersionID] {
+		at := place{k.Version.Key, k.Version.VersionID}
+		if !want[at] {
 			return fmt.Errorf("%q, version %v, of snapshot %s is not in snapshots alone, or is told twice", k.Version.Key, k.Version.VersionID, k.Snapshot)
 		}
-		delete(want, k.Version.VersionID)
+		delete(want, at)
 	}
 	if len(want) > 0 {
 		return fmt.Errorf("%d versions of snapshots of %v are not told", len(want), b.id)
