@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +192,81 @@ func TestASnapshotKeepsTagsAndGivesThemBack(t *testing.T) {
 	}
 	for _, err := range Diff(w.ctx, snap, b, "") {
 		t.Errorf("something differs still: %v", err)
+	}
+}
+
+// TestHostileVersionsAreRefused: a record whose versions are not as a writer has them would be in the log of everybody, and nobody could apply it, or
+// read what it made.
+func TestHostileVersionsAreRefused(t *testing.T) {
+	stranger := Dot{Origin{77, 1}, 5}
+	put := func(edit func(*Version)) func(r *record, b []byte) []byte {
+		return func(r *record, b []byte) []byte {
+			v := &Version{VersionID: r.VersionID, Key: "k", Null: true, Holds: []Dot{r.Dot}}
+			edit(v)
+			r.effects = append(r.effects, effect{key: "k", hold: v})
+			return r.appendTo(b)
+		}
+	}
+	whole := func(edit func(*Version)) func(r *record, b []byte) []byte {
+		return func(r *record, b []byte) []byte {
+			v := &Version{VersionID: r.VersionID, Key: "k", Null: true, Holds: []Dot{r.Dot}}
+			edit(v)
+			return putPart(r.appendTo(b), recordFieldEffect, func(b []byte) []byte { return putPart(b, effectFieldLock, v.appendWhole) })
+		}
+	}
+	for name, encode := range map[string]func(r *record, b []byte) []byte{
+		"nothing holds it":          whole(func(v *Version) { v.Holds = nil }),
+		"a write unseen holds it":   whole(func(v *Version) { v.Holds = []Dot{stranger} }),
+		"it is locked by its write": put(func(v *Version) { v.Holds, v.locks = []Dot{stranger}, []heldLock{{stranger, lock{legal: true}}} }),
+		"attributes of another hold": put(func(v *Version) {
+			v.Holds, v.registers = []Dot{stranger}, []register{{name: "acl", value: "x", on: []Dot{stranger}}}
+		}),
+		"an attribute has two values": put(func(v *Version) { v.registers = []register{{name: "acl", value: "x"}, {name: "acl", value: "y"}} }),
+		"a lock's attributes are of another hold": func(r *record, b []byte) []byte {
+			v := &Version{VersionID: VersionID{Stamp{Epoch{}, r.HLC - 1}, Dot{r.Dot.Origin, r.Dot.N - 1}}, Key: "k", Null: true}
+			v.Holds, v.registers = []Dot{v.Dot, stranger}, []register{{name: "acl", value: "x", on: []Dot{stranger}}}
+			slices.SortFunc(v.Holds, Dot.Compare)
+			r.effects = []effect{{key: "k", hold: v, lock: lock{legal: true}}}
+			return r.appendTo(b)
+		},
+		"it is put twice": func(r *record, b []byte) []byte {
+			put(func(*Version) {})(r, nil)
+			return put(func(*Version) {})(r, b)
+		},
+		"it is of another key": func(r *record, b []byte) []byte {
+			v := &Version{VersionID: r.VersionID, Key: "other", Null: true}
+			return putPart(r.appendTo(b), recordFieldEffect, func(b []byte) []byte {
+				return putBytes(putPart(b, effectFieldPut, v.appendOwn), effectFieldKey, "k")
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, b := lockWorld(t, "a", "b")
+			hostile, honest := w.site("a"), w.site("b")
+			hostile.put("box", "k", "x")
+			w.settle()
+			mine, err := honest.Bucket("box")
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen := mine.Seen()
+			r := &record{deps: seen.Clone()}
+			delete(r.deps, hostile.Origin())
+			r.VersionID = VersionID{Stamp{Epoch{}, honest.clock.now()}, Dot{hostile.Origin(), seen[hostile.Origin()] + 1}}
+			cur, _ := honest.Cursor(hostile.ID())
+			item := FeedItem{Pos: cur.Pos, Bucket: b.ID(), Record: encode(r, nil), Dot: r.Dot}
+			_, err = honest.Receive(w.ctx, hostile.ID(), []FeedItem{item}, Cursor{cur.Inc, cur.Pos + 1})
+			var stop *StopError
+			if !errors.As(err, &stop) || !errors.Is(err, ErrRefused) {
+				t.Errorf("it is taken in: %v", err)
+			}
+			if now := mine.Seen(); !now.Equal(seen) {
+				t.Errorf("%v was seen, and is now %v", seen, now)
+			}
+			if v, err := mine.Stat(w.ctx, "k", VersionRef{}); err != nil || len(v.Holds) != 1 {
+				t.Errorf("the key is %+v, %v", v, err)
+			}
+		})
 	}
 }
 

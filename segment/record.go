@@ -118,14 +118,42 @@ func (r *record) check() error {
 			return fmt.Errorf("record %v: %w", r.Dot, err)
 		}
 	}
+	put := map[string]bool{}
 	for i := range r.effects {
-		err := checkFederated(r.effects[i].key, r.effects[i].hold)
+		e := &r.effects[i]
+		err := checkFederated(e.key, e.hold)
 		if err == nil {
-			err = r.checkAmends(&r.effects[i])
+			err = r.checkHold(e)
+		}
+		if err == nil {
+			err = r.checkAmends(e)
+		}
+		if err == nil && r.rename == nil && r.own(e) { // of a rename each has a name of its own
+			if put[e.key] {
+				err = fmt.Errorf("it puts a version of %q twice: %w", e.key, ErrRefused)
+			}
+			put[e.key] = true
 		}
 		if err != nil {
 			return fmt.Errorf("record %v: %w", r.Dot, err)
 		}
+	}
+	return nil
+}
+
+// checkHold refuses a version that is not as its writer, or its lock's, has it. Applied, it would be one that nothing holds, or that is held by what
+// nobody has seen, and could not be read again.
+func (r *record) checkHold(e *effect) error {
+	if e.hold == nil {
+		return nil
+	}
+	v := e.hold
+	ok := v.Key == e.key && (!r.own(e) || slices.Equal(v.Holds, []Dot{v.Dot}) && len(v.locks) == 0)
+	for i, g := range v.registers {
+		ok = ok && g.on == nil && (i == 0 || v.registers[i-1].name != g.name)
+	}
+	if !ok {
+		return fmt.Errorf("a version of %q with holds or attributes that no segment gives it: %w", e.key, ErrRefused)
 	}
 	return nil
 }
