@@ -23,9 +23,10 @@ type bounding struct {
 	crowded chan crowd
 }
 
-// crowd is a key that has got more losers than its bucket keeps.
+// crowd is a key that has got more losers than its bucket keeps. The bucket is told by its id: what saw that may be one that is made anew aside
+// ([Segment.revive]), and would give names to writes that the segment's own gives too.
 type crowd struct {
-	bucket *Bucket
+	bucket BucketID
 	key    string
 }
 
@@ -36,7 +37,7 @@ func (b *Bucket) crowds(key string, h head) {
 		return
 	}
 	select {
-	case b.s.bounding.crowded <- crowd{b, key}:
+	case b.s.bounding.crowded <- crowd{b.id, key}:
 	default:
 	}
 }
@@ -54,7 +55,7 @@ func (s *Segment) boundingLosers(ctx context.Context) {
 		case <-s.failure.ch:
 			return
 		case c := <-s.bounding.crowded:
-			_, err = c.bucket.boundKey(ctx, c.key, c.bucket.Settings().Losers)
+			_, err = s.disperse(ctx, c)
 		case <-t.C:
 			err = s.boundAll(ctx)
 		}
@@ -62,6 +63,15 @@ func (s *Segment) boundingLosers(ctx context.Context) {
 			s.cfg.Logger.Warn("losers of conflicts could not be bounded, trying again", "error", err)
 		}
 	}
+}
+
+// disperse takes away the losers of a crowd.
+func (s *Segment) disperse(ctx context.Context, c crowd) (int64, error) {
+	b := s.bucket(c.bucket)
+	if b == nil || b.Err() != nil { // it is looked at again when it can be
+		return 0, nil
+	}
+	return b.boundKey(ctx, c.key, b.Settings().Losers)
 }
 
 func (s *Segment) boundAll(ctx context.Context) error {

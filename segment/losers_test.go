@@ -237,3 +237,53 @@ func TestCountsOfOtherSegmentsAreDocuments(t *testing.T) {
 		}
 	}
 }
+
+// TestACrowdIsOfTheSegmentsBucket: a bucket that is made anew aside sees crowds of the past, and writes nothing.
+func TestACrowdIsOfTheSegmentsBucket(t *testing.T) {
+	w, box := apart(t, LoserBounds{Keep: 1}, Unversioned)
+	a := w.site("a")
+	a.bounding.mu.Lock() // nobody looks at a crowd yet
+	from := a.LogEnd()
+	for range 4 {
+		w.clash("k")
+	}
+	for len(a.bounding.crowded) > 0 {
+		select {
+		case <-a.bounding.crowded:
+		default:
+		}
+	}
+	twin := newBucket(a.Segment, box.id, box.doc.Load())
+	twin.patient = true
+	_, err := a.relive(w.ctx, twin, from, a.LogEnd()-1)
+	seen := <-a.bounding.crowded
+	a.bounding.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // whoever comes first
+		if _, err := a.disperse(w.ctx, seen); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.put("box", "other", "x")
+	if v, err := box.Stat(w.ctx, "other", VersionRef{}); err != nil || v.Size() != 1 {
+		t.Errorf("what was acknowledged is %+v, %v", v, err)
+	}
+	if n := len(losersOf(t, box, "k")); n != 1 {
+		t.Errorf("%d losers stay", n)
+	}
+	dots := map[Dot]bool{}
+	items, _, err := a.FeedFrom(w.ctx, from, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range items {
+		if item.Bucket == box.id && len(item.Record) > 0 {
+			if dots[item.Dot] {
+				t.Errorf("two writes are called %v", item.Dot)
+			}
+			dots[item.Dot] = true
+		}
+	}
+}
