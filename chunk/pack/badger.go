@@ -172,9 +172,10 @@ func (x badgerIndex) Apply(set []Pair, remove []Key) error {
 	return batch.Flush()
 }
 
+// All is [Index.All]. Badger passes over blocks that it cannot read, here as in Lookup, and does not say so: what has yielded everything is verified.
 func (x badgerIndex) All(yield func(Key, Entry) error) error {
 	return x.guarded(func() error {
-		return x.iterate([]byte{entryPrefix}, func(item *badger.Item) error {
+		err := x.iterate([]byte{entryPrefix}, func(item *badger.Item) error {
 			b := item.Key()
 			if len(b) != keySize {
 				return x.told(fmt.Errorf("index key of %d bytes", len(b)))
@@ -187,6 +188,10 @@ func (x badgerIndex) All(yield func(Key, Entry) error) error {
 			copy(k.ID[:], b[9:])
 			return yield(k, e)
 		})
+		if err != nil {
+			return err
+		}
+		return x.told(x.db.VerifyChecksum())
 	})
 }
 

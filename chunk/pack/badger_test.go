@@ -53,6 +53,48 @@ func TestDamagedIndexLosesNoChunk(t *testing.T) {
 	}
 }
 
+// TestADamagedIndexEntryIsNoticed: another name in place of a chunk's would be an index that is whole to look at, and does not have the chunk.
+// No start would look for it either, for its pack is sealed, and the index is said to hold all of that.
+func TestADamagedIndexEntryIsNoticed(t *testing.T) {
+	opts := onDisk(t)
+	opts.PackSize = 64 << 10
+	chunks := chunktest.Chunks(crashDomain, 1, 1000, 300)
+	s := open(t, opts)
+	must(t, s.Device.Open(crashDomain, chunk.Data).Put(t.Context(), chunks))
+	must(t, s.Close())
+	damaged := 0
+	tables, err := filepath.Glob(filepath.Join(opts.Dir, indexDir, "*.sst"))
+	must(t, err)
+	for _, table := range tables {
+		b, err := os.ReadFile(table)
+		must(t, err)
+		id := chunks[0].ID() // of the first pack; what a key has in common with the one before is not written again
+		at := bytes.Index(b, id[len(id)/2:])
+		if at < 0 {
+			continue
+		}
+		b[at] ^= 1
+		must(t, os.WriteFile(table, b, 0o600))
+		damaged++
+	}
+	if damaged == 0 {
+		t.Fatalf("the entry is in none of %d tables", len(tables))
+	}
+	for start := 1; ; start++ {
+		d, err := Open(t.Context(), opts)
+		must(t, err)
+		<-d.learnt
+		err = d.Open(crashDomain, chunk.Data).Get(t.Context(), chunktest.IDs(chunks), func(chunk.Chunk) error { return nil })
+		must(t, d.Close())
+		if err == nil {
+			return
+		}
+		if start == 2 {
+			t.Fatalf("after %d starts: %v", start, err)
+		}
+	}
+}
+
 // damageFile flips some bytes at one place.
 func damageFile(t *testing.T, rng *rand.Rand, name string) {
 	t.Helper()

@@ -13,7 +13,7 @@ type Index interface {
 	Lookup(keys []Key, found func(i int, e Entry)) error
 	// Apply sets entries and removes others, visible to all when it returns.
 	Apply(set []Pair, remove []Key) error
-	// All yields every entry, in any order. Where the index is damaged it may end early and not say so.
+	// All yields every entry, in any order. Where the index is damaged it may leave some out before it fails.
 	All(yield func(Key, Entry) error) error
 	// Note returns what SetNote set, or nil. Notes yields those whose names begin with prefix.
 	Note(name string) ([]byte, error)
