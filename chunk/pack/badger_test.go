@@ -18,6 +18,7 @@ func TestDamagedIndexLosesNoChunk(t *testing.T) {
 		seeds = 6
 	}
 	opts := onDisk(t)
+	opts.PackSize = 64 << 10 // sealed packs, whose records only the index leads to
 	chunks := chunktest.Chunks(crashDomain, 1, 3000, 300)
 	s := open(t, opts)
 	must(t, s.Device.Open(crashDomain, chunk.Data).Put(t.Context(), chunks))
