@@ -378,7 +378,8 @@ func (b *Bucket) checkHistory(ctx context.Context, known *base, history tree.Tre
 }
 
 // DeleteBranch removes a branch with all that it holds, at every segment, in one step. What was written to it elsewhere and had not come here
-// keeps it. Without force, one that holds what its parent was not given is refused with ErrUnmerged.
+// keeps it. Without force, one that holds what its parent was not given is refused with ErrUnmerged; with or without, one in which a version is locked
+// that its parent has not locked alike is ErrLocked.
 func (s *Segment) DeleteBranch(ctx context.Context, name string, force bool) error {
 	b, err := s.Bucket(name)
 	if err != nil {
@@ -388,11 +389,45 @@ func (s *Segment) DeleteBranch(ctx context.Context, name string, force bool) err
 		return fmt.Errorf("bucket %q is no branch: %w", name, ErrInvalidArgument)
 	}
 	return b.drop(ctx, name, func() error {
+		if err := b.checkUnlocked(ctx); err != nil {
+			return err
+		}
 		if force {
 			return nil
 		}
 		return b.checkMerged(ctx, name)
 	})
+}
+
+// checkUnlocked refuses a branch with a version that a lock keeps, unless the branch began with it as it is: then its parent keeps it.
+func (b *Bucket) checkUnlocked(ctx context.Context) error {
+	if b.waits() != nil { // nothing of it is here; what is locked elsewhere was not seen, and keeps it
+		return nil
+	}
+	begun, err := b.frozenAt(b.doc.Load().beginning())
+	if err != nil {
+		return err
+	}
+	now, err := b.foldNow(ctx)
+	if err != nil {
+		return err
+	}
+	for c, err := range tree.Diff(ctx, begun.historyTree, now.historyTree) {
+		if err == nil && c.B == nil {
+			continue
+		}
+		var v *Version
+		if err == nil {
+			v, err = decodeNew(now, c)
+		}
+		if err == nil {
+			err = v.mayGo(b.s.cfg.Clock(), false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkMerged refuses a branch that lists what it did not list when it and its parent last knew the same.

@@ -434,3 +434,43 @@ func TestPowerCutsWhileABranchIsMade(t *testing.T) {
 		}
 	}
 }
+
+// TestABranchWithALockedVersionStays: neither a deletion by force nor a merge, which takes no locks, is a way around a lock. What the branch began
+// with is its parent's to keep.
+func TestABranchWithALockedVersionStays(t *testing.T) {
+	w := newWorld(t, "a")
+	a := w.site("a")
+	set := DefaultSettings()
+	set.Versioning, set.Locks.Enabled = Versioned, true
+	parent, err := a.CreateBucket(w.ctx, "photos", BucketOptions{Settings: &set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := func(b *Bucket, name, key string, until time.Duration) {
+		t.Helper()
+		a.put(name, key, key)
+		r := Retention{Compliance, w.now.Add(until)}
+		if _, err := b.Lock(w.ctx, key, VersionRef{}, LockChange{Retention: &r}, Cond{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock(parent, "photos", "inherited", 100*time.Hour)
+	a.branch("photos", "work")
+	work, err := a.Bucket("work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock(work, "work", "new", time.Hour)
+	if _, err := Merge(w.ctx, work, parent, MergeOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, force := range []bool{false, true} {
+		if err := a.DeleteBranch(w.ctx, "work", force); !errors.Is(err, ErrLocked) {
+			t.Errorf("force %t: %v", force, err)
+		}
+	}
+	w.tick(2 * time.Hour)
+	if err := a.DeleteBranch(w.ctx, "work", false); err != nil {
+		t.Errorf("when the lock is over: %v", err)
+	}
+}

@@ -67,9 +67,13 @@ func TestABucketIsReadAsOfATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.wantHolds("photos", states[then])
-	a.snap("photos", "2h")
+	day := w.now.UTC().Format("2006-01-02")
+	a.snap("photos", day)
 	a.put("photos", "new", "x")
-	a.wantHolds("photos@2h", states[then]) // what has the name goes before what is a time
+	a.wantHolds("photos@"+day, states[then]) // what has the name goes before what is a time
+	if _, err := a.bucketNamed("photos").CreateSnapshot(w.ctx, "2h"); !errors.Is(err, ErrInvalidName) {
+		t.Errorf("a name that tells how long ago: %v", err)
+	}
 }
 
 func TestTimesAreReadAsTheyAreWritten(t *testing.T) {

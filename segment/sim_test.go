@@ -155,7 +155,7 @@ func (m *sim) branch(s *site) error {
 	name := fmt.Sprintf("branch%d", m.rng.IntN(2))
 	if m.rng.IntN(4) == 0 {
 		m.step = "delete " + name
-		return allow(s.DeleteBranch(m.ctx, name, m.rng.IntN(2) == 0), ErrNoSuchBucket, ErrUnmerged, ErrUnavailable, ErrBucketNotEmpty)
+		return allow(s.DeleteBranch(m.ctx, name, m.rng.IntN(2) == 0), ErrNoSuchBucket, ErrUnmerged, ErrLocked, ErrUnavailable, ErrBucketNotEmpty)
 	}
 	if m.rng.IntN(2) == 0 {
 		return m.merge(s, name)
@@ -346,6 +346,10 @@ func (m *sim) tag(b *Bucket) error {
 		return nil
 	}
 	key, ref := v.Key, VersionRef{ID: v.VersionID}
+	if reserved(key) {
+		m.step = "nothing of clients to tag"
+		return nil
+	}
 	m.step = fmt.Sprintf("tag %s %v", key, v.Dot)
 	if m.rng.IntN(3) == 0 {
 		_, err := b.SetAttribute(m.ctx, key, ref, ACL, []byte(fmt.Sprint(m.n)), Cond{})

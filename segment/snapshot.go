@@ -253,6 +253,9 @@ func (b *Bucket) CreateSnapshot(ctx context.Context, name string) (SnapshotInfo,
 	if _, _, ok := parseAuto(name); ok {
 		return SnapshotInfo{}, fmt.Errorf("snapshot name %q is of a schedule: %w", name, ErrInvalidName)
 	}
+	if _, ok := ParseSpan(name); ok {
+		return SnapshotInfo{}, fmt.Errorf("snapshot name %q means the bucket so long ago: %w", name, ErrInvalidName)
+	}
 	return b.createSnapshot(ctx, name)
 }
 

@@ -213,8 +213,18 @@ func (m *merge) run(ctx context.Context) error {
 	return m.remember(ctx)
 }
 
-// walk does each key that from has changed, several at a time, and tells of it.
+// walk does each key that from has changed, several at a time, and tells of it: first what is put, then what is deleted, so that one that ends early has
+// taken away nothing that is to be found under another name.
 func (m *merge) walk(ctx context.Context, do func(context.Context, Difference) (MergeAction, error), tell bool) error {
+	for _, deletes := range []bool{false, true} {
+		if err := m.pass(ctx, do, tell, deletes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *merge) pass(ctx context.Context, do func(context.Context, Difference) (MergeAction, error), tell, deletes bool) error {
 	keys, ctx := errgroup.WithContext(ctx)
 	keys.SetLimit(mergersAtOnce)
 	if m.oneByOne {
@@ -228,6 +238,9 @@ func (m *merge) walk(ctx context.Context, do func(context.Context, Difference) (
 		if err != nil {
 			failed = err
 			break
+		}
+		if (d.To == nil) != deletes {
+			continue
 		}
 		keys.Go(func() error {
 			a, err := do(ctx, d)
