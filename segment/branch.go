@@ -335,7 +335,7 @@ func (b *Bucket) vet(ctx context.Context, known *base, d *snapshotDoc) error {
 	if err := b.checkSettings(r.settings); err != nil {
 		return err
 	}
-	newest, err := b.checkHistory(ctx, known, history, r.settings.by.Epoch)
+	newest, err := b.checkHistory(ctx, known, history, r)
 	if err != nil {
 		return err
 	}
@@ -353,8 +353,8 @@ func (b *Bucket) vet(ctx context.Context, known *base, d *snapshotDoc) error {
 	return nil
 }
 
-// checkHistory reads what is in a history and not in the known one, and returns the newest stamp in there.
-func (b *Bucket) checkHistory(ctx context.Context, known *base, history tree.Tree, epoch Epoch) (newest HLC, _ error) {
+// checkHistory reads what is in the history of r and not in the known one, and returns the newest stamp in there.
+func (b *Bucket) checkHistory(ctx context.Context, known *base, history tree.Tree, r root) (newest HLC, _ error) {
 	for c, err := range tree.Diff(ctx, known.historyTree, history) {
 		if err != nil {
 			return 0, err
@@ -366,10 +366,10 @@ func (b *Bucket) checkHistory(ctx context.Context, known *base, history tree.Tre
 		if ch.now == nil {
 			continue
 		}
-		if err := checkFederated(key, ch.now); err != nil {
+		if err := b.checkIncoming(key, ch.now, r.seen, &newest); err != nil {
 			return 0, err
 		}
-		if ch.now.Epoch.Compare(epoch) > 0 {
+		if ch.now.Epoch.Compare(r.settings.by.Epoch) > 0 {
 			return 0, fmt.Errorf("a version of %q of epoch %d, which nobody began: %w", key, ch.now.Epoch.N, ErrRefused)
 		}
 		newest = max(newest, ch.now.HLC)
