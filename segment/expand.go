@@ -84,17 +84,17 @@ func (x *expander) expand(ctx context.Context) (*expansion, error) {
 	if x.sees == nil {
 		x.source.shownOnly() // of others nothing moves
 	}
-	if x.whole && !x.o.Replace {
-		if err := x.checkTarget(ctx); err != nil {
-			return nil, err
-		}
-	}
 	visible, err := x.walk(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if x.whole && !visible {
 		return nil, fmt.Errorf("%q: %w", x.m.src, ErrNoSuchKey)
+	}
+	if x.whole && !x.o.Replace {
+		if err := x.checkTarget(ctx); err != nil {
+			return nil, err
+		}
 	}
 	x.hash.Sum(x.out.digest[:0])
 	return &x.out, nil

@@ -77,8 +77,13 @@ func DefaultSettings() Settings {
 }
 
 func (s Settings) validate() error {
-	if s.Versioning > Suspended || s.EagerBytes < 0 || s.Policy > Home || s.Ack > Copies || !s.Losers.valid() {
-		return fmt.Errorf("settings %+v: %w", s, ErrInvalidArgument)
+	switch {
+	case s.Versioning > Suspended, s.Policy > Home, s.Ack > Copies:
+		return fmt.Errorf("settings that this build does not know: %w", ErrInvalidArgument)
+	case s.EagerBytes < 0:
+		return fmt.Errorf("%d eager bytes: %w", s.EagerBytes, ErrInvalidArgument)
+	case !s.Losers.valid():
+		return fmt.Errorf("%d losers of a key kept for %d days: each is 0, for no bound, to %d: %w", s.Losers.Keep, s.Losers.Days, maxLoserBound, ErrInvalidArgument)
 	}
 	return s.Locks.validate(s.Versioning)
 }

@@ -115,7 +115,7 @@ func refusalHint(c admin.Code) string {
 	case admin.NoSuchVersion:
 		return "edgefs ls --versions lists the versions"
 	case admin.NoSuchSnapshot:
-		return "edgefs snapshot list lists the snapshots"
+		return "edgefs snapshot list lists the snapshots, edgefs log the states that are remembered"
 	case admin.NoSuchLink:
 		return "edgefs link list lists the links"
 	case admin.TargetExists:

@@ -51,7 +51,10 @@ func (a *app) rename(ctx context.Context, from, to string, force bool) error {
 	case src.bucket != dst.bucket:
 		return usagef("%s and %s are in two buckets: mv gives names within one", src, dst)
 	case directory && (!below || dst.key == ""):
-		return usagef("%s is a directory: its new name ends in a slash too, as in %s", src, place{dst.bucket, path.Base(src.key) + "/"})
+		if dst.key == "" {
+			return usagef("%s is a directory: its new name ends in a slash too, as in %s/NAME/", src, dst.bucket)
+		}
+		return usagef("%s is a directory: its new name ends in a slash too, as in %s/", src, dst)
 	case !directory && below:
 		dst.key += path.Base(src.key)
 	}
