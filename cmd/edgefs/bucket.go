@@ -48,7 +48,7 @@ func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&s.snapshots, "snapshots", "", "snapshots that are taken by themselves, as 1h:24,1d:30: every hour, the last 24 kept, and every day; off")
 	c.Flags().IntVar(&s.loserDays, "loser-days", 0, "days that they are kept; 0 for ever")
 	c.Flags().BoolVar(&s.locks, "locks", false, "versions can be locked; needs versioning, and stays, both for ever")
-	c.Flags().StringVar(&s.retention, "retention", "", "lock that each new version gets: none, or as governance:30d or compliance:7y")
+	c.Flags().StringVar(&s.retention, "retention", "", "lock that each version gets that is put, not moved by mv: none, or as governance:30d or compliance:7y")
 }
 
 // change is what the command line names.
