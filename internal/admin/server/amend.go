@@ -19,11 +19,7 @@ func (s *Server) setTags(w http.ResponseWriter, r *http.Request) error {
 	if err := checkTags(c.Tags); err != nil {
 		return err
 	}
-	b, key, err := s.target(r)
-	if err != nil {
-		return err
-	}
-	v, err := ref(r)
+	b, key, v, err := s.version(r)
 	if err != nil {
 		return err
 	}
@@ -59,11 +55,7 @@ func (s *Server) lock(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, &c); err != nil {
 		return err
 	}
-	b, key, err := s.target(r)
-	if err != nil {
-		return err
-	}
-	v, err := ref(r)
+	b, key, v, err := s.version(r)
 	if err != nil {
 		return err
 	}

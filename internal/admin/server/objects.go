@@ -52,12 +52,18 @@ func (s *Server) target(r *http.Request) (*segment.Bucket, string, error) {
 	return b, key, err
 }
 
-func (s *Server) stat(w http.ResponseWriter, r *http.Request) error {
+// version is the target, and which of its versions the request means.
+func (s *Server) version(r *http.Request) (*segment.Bucket, string, segment.VersionRef, error) {
 	b, key, err := s.target(r)
 	if err != nil {
-		return err
+		return nil, "", segment.VersionRef{}, err
 	}
 	v, err := ref(r)
+	return b, key, v, err
+}
+
+func (s *Server) stat(w http.ResponseWriter, r *http.Request) error {
+	b, key, v, err := s.version(r)
 	if err != nil {
 		return err
 	}
@@ -69,11 +75,7 @@ func (s *Server) stat(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
-	b, key, err := s.target(r)
-	if err != nil {
-		return err
-	}
-	v, err := ref(r)
+	b, key, v, err := s.version(r)
 	if err != nil {
 		return err
 	}
@@ -257,11 +259,7 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
-	b, key, err := s.target(r)
-	if err != nil {
-		return err
-	}
-	v, err := ref(r)
+	b, key, v, err := s.version(r)
 	if err != nil {
 		return err
 	}
