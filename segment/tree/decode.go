@@ -39,7 +39,7 @@ func decode(data []byte) (decoded, error) {
 	return nil, fmt.Errorf("%w: kind %#x is unknown", ErrInvalid, data[0])
 }
 
-// decodeNode accepts exactly what encodeNode writes. Besides data it allocates at most maxEntries keys of MaxKey bytes.
+// decodeNode accepts exactly what encodeNode writes. Besides data it allocates at most maxEntries keys of MaxKey bytes, twice.
 func decodeNode(data []byte) (*node, error) {
 	r := reader{data: data, off: nodeHeader - 1}
 	level := int(r.byte())
@@ -47,10 +47,12 @@ func decodeNode(data []byte) (*node, error) {
 	if r.bad || level > maxLevel || entries == 0 {
 		return nil, fmt.Errorf("%w: header", ErrInvalid)
 	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
 	n := &node{
 		level: level,
 		data:  data,
-		keys:  make([]byte, 0, min(len(data), maxEntries*MaxKey)),
+		keys:  s.room,
 		slots: make([]slot, 0, entries),
 	}
 	for i := range int(entries) {
@@ -61,9 +63,8 @@ func decodeNode(data []byte) (*node, error) {
 	if r.off != len(data) {
 		return nil, fmt.Errorf("%w: %d bytes behind the last entry", ErrInvalid, len(data)-r.off)
 	}
-	if cap(n.keys) > 2*len(n.keys) {
-		n.keys = append(make([]byte, 0, len(n.keys)), n.keys...)
-	}
+	s.keep(n.keys)
+	n.keys = bytes.Clone(n.keys)
 	return n, nil
 }
 

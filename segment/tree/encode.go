@@ -1,6 +1,10 @@
 package tree
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+	"sync"
+)
 
 // The first two bytes of a chunk: what it is, and the version of its layout. A value can therefore never be read as a node, whatever it holds.
 const (
@@ -13,8 +17,9 @@ const (
 
 // encodeNode writes the only encoding that the items have. The result is the caller's.
 func encodeNode(level int, items []item) []byte {
-	b := make([]byte, 0, encodedSize(items))
-	b = append(b, kindNode, version, byte(level))
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	b := append(s.room, kindNode, version, byte(level))
 	b = binary.AppendUvarint(b, uint64(len(items)))
 	var prev []byte
 	for i := range items {
@@ -27,7 +32,8 @@ func encodeNode(level int, items []item) []byte {
 		b = appendContent(b, level, it)
 		prev = it.key
 	}
-	return b
+	s.keep(b)
+	return bytes.Clone(b)
 }
 
 func appendContent(b []byte, level int, it *item) []byte {
@@ -40,18 +46,6 @@ func appendContent(b []byte, level int, it *item) []byte {
 		return append(b, it.id[:]...)
 	}
 	return append(b, it.value...)
-}
-
-// encodedSize is about the length of the encoding, keys sharing nothing.
-func encodedSize(items []item) int {
-	n := nodeHeader + binary.MaxVarintLen16
-	for i := range items {
-		n += len(items[i].key) + len(items[i].value) + 12
-		if items[i].ref {
-			n += len(items[i].id)
-		}
-	}
-	return n
 }
 
 func encodeValue(v []byte) []byte {
@@ -68,4 +62,20 @@ func sharedPrefix(a, b []byte) int {
 		}
 	}
 	return n
+}
+
+// scratch is where bytes are put together whose number is known only then. What is made of them is a copy, of just their size: nodes stay long
+// in a cache.
+type scratch struct{ room []byte }
+
+// maxScratch bounds what is kept for the next, in bytes: a hostile node's keys may take [maxEntries] times [MaxKey].
+const maxScratch = 64 << 10
+
+var scratches = sync.Pool{New: func() any { return &scratch{make([]byte, 0, 8<<10)} }}
+
+// keep takes b, which began as s.room and may have grown, for the next use.
+func (s *scratch) keep(b []byte) {
+	if cap(b) <= maxScratch {
+		s.room = b[:0]
+	}
 }
