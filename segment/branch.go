@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -335,6 +336,9 @@ func (b *Bucket) vet(ctx context.Context, known *base, d *snapshotDoc) error {
 	if err := b.checkSettings(r.settings); err != nil {
 		return err
 	}
+	if known, err = b.knownWithin(ctx, known, r.seen); err != nil {
+		return err
+	}
 	newest, err := b.checkHistory(ctx, known, history, r)
 	if err != nil {
 		return err
@@ -351,6 +355,37 @@ func (b *Bucket) vet(ctx context.Context, known *base, d *snapshotDoc) error {
 	}
 	b.s.clock.observe(newest)
 	return nil
+}
+
+// knownWithin is known, unless that has seen more than seen: what a history shares with it would then pass unread, though its root claims not to have
+// seen it. Instead it is the newest state within seen that this segment has made and remembers, or nothing at all.
+func (b *Bucket) knownWithin(ctx context.Context, known *base, seen Vector) (*base, error) {
+	if seen.Covers(known.seen) {
+		return known, nil
+	}
+	of := []*Bucket{b}
+	if o := b.doc.Load().origin; o != nil {
+		if p := b.s.bucket(o.parent); p != nil && p.kin(b) {
+			of = append(of, p)
+		}
+	}
+	for _, b := range of {
+		for e, err := range b.roots(ctx, math.MaxUint64) {
+			if err != nil {
+				return nil, err
+			}
+			r, err := parseRoot(e.root)
+			if err != nil {
+				return nil, err
+			}
+			if seen.Covers(r.seen) {
+				return b.newBase(0, foldItem{root: e.root, stats: e.stats})
+			}
+		}
+	}
+	none := &base{root: root{seen: Vector{}}}
+	b.plant(none)
+	return none, nil
 }
 
 // checkHistory reads what is in the history of r and not in the known one, and returns the newest stamp in there.

@@ -288,6 +288,8 @@ func TestABranchOfGarbageDoesNotBegin(t *testing.T) {
 		"history of less":       rooted(func(r *root) { r.history = chunk.ID{} }),
 		"the trees exchanged":   rooted(func(r *root) { r.heads, r.history = r.history, r.heads }),
 		"settings of next year": rooted(func(r *root) { r.settings.by.HLC = hlcAt(time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)) }),
+		"seen less":             rooted(func(r *root) { r.seen = Vector{} }),
+		"one write not seen":    rooted(func(r *root) { r.seen = r.seen.Clone(); r.seen[Origin{r.seen.Origins()[0].Segment, 1}]-- }),
 		"another salt":          func(d *bucketDoc, _ *site) { d.salt[0]++ },
 		"other counters":        func(d *bucketDoc, _ *site) { d.origin.stats.bytes++ },
 		"no root":               func(d *bucketDoc, _ *site) { d.origin.root = []byte("garbage") },
@@ -330,6 +332,35 @@ func TestABranchOfGarbageDoesNotBegin(t *testing.T) {
 				t.Errorf("%q, %v", got, err)
 			}
 		})
+	}
+}
+
+// A root that has seen less than the parent as it is here is checked from the newest state within it that is remembered, not from nothing.
+func TestAnOlderRootIsCheckedFromWhatIsRemembered(t *testing.T) {
+	w := oneBucket(t, "a")
+	a := w.site("a")
+	photos := a.bucketNamed("photos")
+	var bases []*base
+	for i := range 3 {
+		a.put("photos", fmt.Sprint(i), "v")
+		if err := photos.remember(w.ctx); err != nil {
+			t.Fatal(err)
+		}
+		n, err := photos.foldNow(w.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bases = append(bases, n)
+		w.tick(time.Hour)
+	}
+	work := a.branch("photos", "work")
+	for i, want := range bases {
+		if got, err := work.knownWithin(w.ctx, bases[2], want.seen); err != nil || got.id != want.id {
+			t.Errorf("within state %d: %v, %v", i, got.id, err)
+		}
+	}
+	if got, err := work.knownWithin(w.ctx, bases[2], Vector{}); err != nil || !got.history.IsZero() {
+		t.Errorf("within nothing: %v, %v", got.id, err)
 	}
 }
 

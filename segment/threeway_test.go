@@ -340,7 +340,17 @@ func TestABaseOfGarbageIsNone(t *testing.T) {
 		"no nodes": func(d *mergeDoc, _ *site) {
 			d.root = root{heads: chunk.ID{1}, history: chunk.ID{2}, seen: Vector{}}.appendTo(nil)
 		},
-		"other counters":   func(d *mergeDoc, _ *site) { d.stats.objects++ },
+		"other counters": func(d *mergeDoc, _ *site) { d.stats.objects++ },
+		"seen less": func(d *mergeDoc, s *site) {
+			r, err := parseRoot(d.root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.seen = Vector{}
+			if d.root, err = s.bucketNamed("photos").putRoot(s.w.ctx, r); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"no root":          func(d *mergeDoc, _ *site) { d.root = []byte("x") },
 		"of no branch":     func(d *mergeDoc, _ *site) { d.branch, d.into = d.from, d.branch },
 		"of the local one": func(d *mergeDoc, _ *site) { d.from = localBucket },
