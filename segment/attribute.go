@@ -119,42 +119,30 @@ func (b *Bucket) SetAttribute(ctx context.Context, key string, ref VersionRef, n
 }
 
 // amend writes what changes a version and is no version of the key. It returns the version as it is then.
-func (b *Bucket) amend(ctx context.Context, key string, ref VersionRef, c Cond, decide func(*Version, keyView) (effect, error)) (_ Version, err error) {
-	ack, err := b.acknowledging()
-	if err != nil {
-		return Version{}, err
-	}
-	defer ack.await(ctx, &err)
-	leave, err := b.enter(ctx, key)
-	if err != nil {
-		return Version{}, err
-	}
-	defer leave()
-	var found *Version
-	p, err := b.planned(ctx, key, func(_ head, v keyView) (effect, error) {
-		if found, err = v.resolve(ctx, key, ref); err != nil {
-			return effect{}, err
-		}
-		if found.Marker {
-			return effect{}, &MarkerError{*found}
-		}
-		if err := c.checkVersion(found); err != nil {
-			return effect{}, err
-		}
-		return decide(found, v)
+func (b *Bucket) amend(ctx context.Context, key string, ref VersionRef, c Cond, decide func(*Version, keyView) (effect, error)) (Version, error) {
+	out, err := b.write(ctx, &keyWrite{
+		does: "change",
+		ask:  Request{key: key, ref: ref, cond: c},
+		plan: func(ctx context.Context, key string) (_ plan, out outcome, err error) {
+			p, err := b.planned(ctx, key, func(_ head, v keyView) (effect, error) {
+				found, err := v.resolve(ctx, key, ref)
+				if err != nil {
+					return effect{}, err
+				}
+				if found.Marker {
+					return effect{}, &MarkerError{*found}
+				}
+				if err := c.checkVersion(found); err != nil {
+					return effect{}, err
+				}
+				out = outcome{version: found.VersionID, null: found.Null}
+				return decide(found, v)
+			})
+			return p, out, err
+		},
 	})
-	if err == errStop {
-		return *found, nil
-	}
-	if err == nil {
-		err = ack.submit(p)
-	}
 	if err != nil {
-		return Version{}, fmt.Errorf("change %q: %w", key, err)
+		return Version{}, err
 	}
-	now, err := b.view(key).resolve(ctx, key, VersionRef{ID: found.VersionID})
-	if err != nil { // a record from elsewhere took it away meanwhile: it was changed, and then it went
-		return *found, nil
-	}
-	return *now, nil
+	return b.asItIs(ctx, key, out), nil
 }

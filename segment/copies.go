@@ -8,17 +8,8 @@ import (
 // maxCopying bounds the writes that wait for a second segment, and so the memory that they take.
 const maxCopying = 4096
 
-// acknowledgement is what a write waits for under [Copies] when it is durable here; under [Local], nothing. It is used as
-//
-//	ack, err := b.acknowledging()
-//	...
-//	defer ack.await(ctx, &err)
-//	leave, err := b.enter(ctx, key)
-//	...
-//	defer leave()
-//	err = ack.submit(plan)
-//
-// so that the gate and the latches are let go of before it waits.
+// acknowledgement is what a write waits for under [Copies] when it is durable here; under [Local], nothing. It is begun, and its await deferred,
+// before the gate and any latch are taken, so that they are let go of before it waits: [Bucket.write] does so for all writes of one key.
 type acknowledgement struct {
 	b      *Bucket
 	copies bool
@@ -26,8 +17,8 @@ type acknowledgement struct {
 }
 
 // acknowledging begins a write. One that would be one too many to wait is refused before it is made.
-func (b *Bucket) acknowledging() (*acknowledgement, error) {
-	a := &acknowledgement{b: b, copies: b.Settings().Ack == Copies && b.frozen == ""}
+func (b *Bucket) acknowledging() (acknowledgement, error) {
+	a := acknowledgement{b: b, copies: b.Settings().Ack == Copies && b.frozen == ""}
 	if !a.copies {
 		return a, nil
 	}
@@ -35,7 +26,7 @@ func (b *Bucket) acknowledging() (*acknowledgement, error) {
 	case b.s.copying <- struct{}{}:
 		return a, nil
 	default:
-		return nil, fmt.Errorf("%d writes wait for a second segment already: %w", cap(b.s.copying), ErrUnavailable)
+		return a, fmt.Errorf("%d writes wait for a second segment already: %w", cap(b.s.copying), ErrUnavailable)
 	}
 }
 
@@ -78,10 +69,10 @@ func (a *acknowledgement) await(ctx context.Context, err *error) {
 
 func (b *Bucket) copied(ctx context.Context, r Ref) error {
 	if b.s.cfg.Copied == nil {
-		return fmt.Errorf("%q: this segment has no links: %w: %w", r.Key, ErrNotCopied, ErrUnavailable)
+		return fmt.Errorf("this segment has no links: %w: %w", ErrNotCopied, ErrUnavailable)
 	}
 	if err := b.s.cfg.Copied(ctx, r); err != nil {
-		return fmt.Errorf("%q: %w: %w: %w", r.Key, ErrNotCopied, ErrUnavailable, err)
+		return fmt.Errorf("%w: %w: %w", ErrNotCopied, ErrUnavailable, err)
 	}
 	return nil
 }

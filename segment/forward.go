@@ -100,38 +100,6 @@ func (b *Bucket) forward(ctx context.Context, r *Request, open func(path []chunk
 	return out, nil
 }
 
-// forwardPut has a version written at the home. Its content is read from open; nil: from what is here.
-func (b *Bucket) forwardPut(ctx context.Context, r *Request, payload []chunk.Chunk, fill func(*Version), open func(path []chunk.ID) chunk.Store) (Version, error) {
-	v := Version{Key: r.key}
-	fill(&v)
-	r.verb, r.put = verbPut, &v
-	for _, c := range payload {
-		r.payload = append(r.payload, c.Data())
-	}
-	out, err := b.forward(ctx, r, open)
-	if err != nil {
-		return Version{}, fmt.Errorf("put %q: %w", r.key, err)
-	}
-	v.VersionID, v.Null, v.Holds = out.version, out.null, []Dot{out.version.Dot}
-	return v, nil
-}
-
-// forwardResolve has a conflict ended at the home.
-func (b *Bucket) forwardResolve(ctx context.Context, r *Request) (Version, error) {
-	out, err := b.forward(ctx, r, nil)
-	if err != nil {
-		return Version{}, fmt.Errorf("resolve %q: %w", r.key, err)
-	}
-	v, err := b.view(r.key).version(ctx, r.key, out.version)
-	switch {
-	case err != nil:
-		return Version{}, fmt.Errorf("resolve %q: %w", r.key, err)
-	case v == nil: // it is replaced by now
-		return Version{VersionID: out.version, Key: r.key, Null: out.null, Marker: out.marker}, nil
-	}
-	return *v, nil
-}
-
 // persist asks until there is an answer, or no use in asking.
 func (b *Bucket) persist(ctx context.Context, r *Request, a *asked) (outcome, error) {
 	var unknown error // why the outcome of what was asked is not known

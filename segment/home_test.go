@@ -146,7 +146,7 @@ func TestSettingsThatCameMeanwhileAreNotUndone(t *testing.T) {
 	if !errors.Is(err, ErrUnavailable) {
 		t.Errorf("settings over others: %v", err)
 	}
-	p, err := bucket.planPut(w.ctx, "k", Cond{}, nil, func(*Version) {})
+	p, err := bucket.planPut(w.ctx, Cond{}, &Version{Key: "k"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,20 +146,10 @@ func (h head) dismissal(key string, mode Versioning, losers ...*Version) effect 
 	return e
 }
 
-// dismiss ends a loser: a DELETE of the name that it is shown under.
-func (b *Bucket) dismiss(ctx context.Context, loser *Version, c Cond) (_ Deleted, err error) {
+// planDismissal plans the end of a loser: a DELETE of the name that it is shown under.
+func (b *Bucket) planDismissal(ctx context.Context, loser *Version, c Cond) (plan, error) {
 	key := loser.LoserOf
-	ack, err := b.acknowledging()
-	if err != nil {
-		return Deleted{}, err
-	}
-	defer ack.await(ctx, &err)
-	leave, err := b.enter(ctx, key)
-	if err != nil {
-		return Deleted{}, err
-	}
-	defer leave()
-	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
+	return b.planned(ctx, key, func(h head, v keyView) (effect, error) {
 		i := slices.IndexFunc(h.losers(), func(l *Version) bool { return l.VersionID == loser.VersionID })
 		if i < 0 { // somebody ended it meanwhile
 			if err := c.check(head{}); err != nil {
@@ -172,16 +162,6 @@ func (b *Bucket) dismiss(ctx context.Context, loser *Version, c Cond) (_ Deleted
 		}
 		return h.dismissal(key, v.settings.Versioning, h.losers()[i]), nil
 	})
-	if err == errStop {
-		return Deleted{}, nil
-	}
-	if err == nil {
-		err = ack.submit(p)
-	}
-	if err != nil {
-		return Deleted{}, fmt.Errorf("delete %q: %w", loser.Key, err)
-	}
-	return Deleted{}, nil
 }
 
 // shownWalk goes through what a listing shows, in order: the keys with content and, where the policy is to keep both, open losers.

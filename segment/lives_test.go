@@ -76,7 +76,7 @@ func TestAWriteKnowsTheLifeItWasPlannedIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer leave()
-	p, err := box.planPut(w.ctx, "k", Cond{}, nil, func(v *Version) {})
+	p, err := box.planPut(w.ctx, Cond{}, &Version{Key: "k"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

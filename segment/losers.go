@@ -347,7 +347,7 @@ func (b *Bucket) note(ctx context.Context, key string, all []loss) error {
 		_, err := b.s.local.Delete(ctx, b.lossPrefix()+key, Cond{})
 		return err
 	}
-	_, err := b.s.local.put(ctx, b.lossPrefix()+key, Cond{}, nil, func(v *Version) { v.Data = appendLosses(nil, all) })
+	_, err := b.s.local.put(ctx, Cond{}, Version{Key: b.lossPrefix() + key, Data: appendLosses(nil, all)}, nil)
 	return err
 }
 

@@ -60,7 +60,7 @@ func markOf(domain chunk.Domain, d *snapshotDoc) []byte {
 
 // markSnapshot says that all of a snapshot's nodes are here, or of what a branch begins with.
 func (s *Segment) markSnapshot(ctx context.Context, domain chunk.Domain, d *snapshotDoc) error {
-	_, err := s.local.put(ctx, snapshotMark+d.id.String(), Cond{}, nil, func(v *Version) { v.Data = markOf(domain, d) })
+	_, err := s.local.put(ctx, Cond{}, Version{Key: snapshotMark + d.id.String(), Data: markOf(domain, d)}, nil)
 	if err == nil && !s.names.knows(d) { // deleted meanwhile
 		s.names.forgot()
 	}

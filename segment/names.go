@@ -563,7 +563,7 @@ func (b *Bucket) markDeleted(ctx context.Context, name string, discard func() er
 
 // putDoc writes a document of the federation.
 func (s *Segment) putDoc(ctx context.Context, key string, data []byte) error {
-	_, err := s.federation.put(ctx, key, Cond{}, nil, func(v *Version) { v.Data = data })
+	_, err := s.federation.put(ctx, Cond{}, Version{Key: key, Data: data}, nil)
 	return err
 }
 

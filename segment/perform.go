@@ -98,7 +98,7 @@ func (b *Bucket) performAcked(ctx context.Context, r *Request) (out outcome, ack
 	switch r.verb {
 	case verbPut:
 		var v Version
-		v, err = b.put(ctx, r.key, c, r.chunks(b.domain), r.template)
+		v, err = b.put(ctx, c, r.template(), r.chunks(b.domain))
 		out = outcome{version: v.VersionID, null: v.Null}
 	case verbDelete:
 		var d Deleted

@@ -134,7 +134,7 @@ func (b *Bucket) remember(ctx context.Context) error {
 		return err
 	}
 	e := &rootEntry{now, n.bytes, n.stats}
-	if _, err := b.s.local.put(ctx, b.rootKey(now), Cond{}, nil, func(v *Version) { v.Data = e.appendTo(nil) }); err != nil {
+	if _, err := b.s.local.put(ctx, Cond{}, Version{Key: b.rootKey(now), Data: e.appendTo(nil)}, nil); err != nil {
 		return err
 	}
 	return b.thinRoots(ctx, now.Time())

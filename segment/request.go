@@ -276,11 +276,11 @@ func ParseAnswer(b []byte) (*Answer, error) {
 	return a, err
 }
 
-// template makes v what is to be written, as the one who asked filled it, and leaves what only the home decides.
-func (r *Request) template(v *Version) {
-	null := v.Null
-	*v = *r.put
-	v.VersionID, v.Holds, v.Key, v.Null, v.Marker, v.Superseded, v.locks = VersionID{}, nil, r.key, null, false, false, nil
+// template is the version that is to be written, as the one who asked filled it, without what only the home decides.
+func (r *Request) template() Version {
+	v := *r.put
+	v.VersionID, v.Holds, v.Key, v.Null, v.Marker, v.Superseded, v.locks = VersionID{}, nil, r.key, false, false, false, nil
+	return v
 }
 
 // check refuses what no segment asks for.

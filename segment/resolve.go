@@ -12,55 +12,40 @@ import (
 //
 // It returns the version that is current then, or the marker that was kept. What it ends is what this segment has seen: see
 // [Cond.Resolve], which lets any write end a conflict.
-func (b *Bucket) Resolve(ctx context.Context, key string, keep VersionRef, c Cond) (_ Version, err error) {
-	if c.request == nil && b.elsewhere() {
-		return b.forwardResolve(ctx, &Request{verb: verbResolve, key: key, ref: keep, cond: c})
-	}
-	ack, err := b.acknowledging()
+func (b *Bucket) Resolve(ctx context.Context, key string, keep VersionRef, c Cond) (Version, error) {
+	out, err := b.write(ctx, &keyWrite{
+		does: "resolve",
+		ask:  Request{verb: verbResolve, key: key, ref: keep, cond: c},
+		plan: func(ctx context.Context, key string) (plan, outcome, error) {
+			return b.planResolution(ctx, key, keep, c)
+		},
+	})
 	if err != nil {
 		return Version{}, err
 	}
-	defer ack.await(ctx, &err)
-	leave, err := b.enter(ctx, key)
-	if err != nil {
-		return Version{}, err
-	}
-	defer leave()
-	var kept *Version
+	return b.asItIs(ctx, key, out), nil
+}
+
+func (b *Bucket) planResolution(ctx context.Context, key string, keep VersionRef, c Cond) (_ plan, out outcome, err error) {
 	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
 		if err := c.check(h); err != nil {
 			return effect{}, err
 		}
-		if kept, err = v.resolve(ctx, key, keep); err != nil {
+		kept, err := v.resolve(ctx, key, keep)
+		if err != nil {
 			return effect{}, err
 		}
 		if kept.VersionID != h.current().VersionID && !slices.ContainsFunc(h.losers(), func(l *Version) bool { return l.VersionID == kept.VersionID }) {
 			return effect{}, fmt.Errorf("version %s is not in conflict: %w", kept.VersionID, ErrPrecondition)
 		}
+		out = outcome{kept.VersionID, kept.Null, kept.Marker}
 		e := h.resolution(key, v.settings.Versioning, kept)
 		if e.hold == nil && len(e.gone) == 0 && len(e.over) == 0 {
 			return effect{}, errStop
 		}
 		return e, nil
 	})
-	if err == errStop {
-		return *kept, nil
-	}
-	if err == nil {
-		if v := p.r.effects[0].hold; v != nil {
-			c.note(p.r, outcome{null: v.Null}, true)
-		} else {
-			c.note(p.r, outcome{kept.VersionID, kept.Null, kept.Marker}, false)
-		}
-		err = ack.submit(p)
-	}
-	if err != nil {
-		return Version{}, fmt.Errorf("resolve %q: %w", key, err)
-	}
-	if v := p.r.effects[0].hold; v != nil {
-		return *v, nil
-	}
-	return *kept, nil
+	return p, out, err
 }
 
 // resolution is the write that leaves kept, one of the open versions, as the only one.

@@ -26,7 +26,7 @@ func fill(b *testing.B, bucket *Bucket, keys iter.Seq[int]) {
 	}
 	for i := range keys {
 		key := fmt.Sprintf("prefix/%08x", i)
-		p, err := bucket.planPut(b.Context(), key, Cond{}, nil, func(v *Version) { v.Attrs = Attrs{ETag: "0123456789abcdef0123456789abcdef"} })
+		p, err := bucket.planPut(b.Context(), Cond{}, &Version{Key: key, Attrs: Attrs{ETag: "0123456789abcdef0123456789abcdef"}}, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

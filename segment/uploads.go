@@ -66,7 +66,7 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, a Attrs) (Upload,
 		return Upload{}, err
 	}
 	u := Upload{ID: hex.EncodeToString(random[:]), Key: key, Attrs: a}
-	v, err := b.s.local.put(ctx, b.uploadPrefix(key)+u.ID, Cond{}, nil, func(v *Version) { v.Attrs = a })
+	v, err := b.s.local.put(ctx, Cond{}, Version{Key: b.uploadPrefix(key) + u.ID, Attrs: a}, nil)
 	if err != nil {
 		return Upload{}, fmt.Errorf("begin upload of %q: %w", key, err)
 	}
@@ -121,7 +121,7 @@ func (b *Bucket) putPart(ctx context.Context, t partTarget, m dedup.Manifest, pa
 	if _, err := b.Upload(ctx, t.key, t.id); err != nil {
 		return Part{}, err
 	}
-	v, err := local.put(ctx, partKey(upload, t.number), Cond{}, payload, func(v *Version) { v.Content, v.Attrs = m, a })
+	v, err := local.put(ctx, Cond{}, Version{Key: partKey(upload, t.number), Content: m, Attrs: a}, payload)
 	if err != nil {
 		return Part{}, fmt.Errorf("part %d of %q: %w", t.number, t.key, err)
 	}
@@ -328,11 +328,12 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 	for _, p := range parts {
 		a.Parts = append(a.Parts, p.Size)
 	}
+	object := Version{Key: key, Content: m, Attrs: a}
 	if b.elsewhere() {
-		return b.completeElsewhere(ctx, u, c, func(v *Version) { v.Content, v.Attrs = m, a })
+		return b.completeElsewhere(ctx, u, c, object)
 	}
 	defer b.s.latches.lock(b.id, key)()
-	put, err := b.planPut(ctx, key, c, nil, func(v *Version) { v.Content, v.Attrs = m, a })
+	put, err := b.planPut(ctx, c, &object, nil)
 	if err != nil {
 		return Version{}, fmt.Errorf("complete %q: %w", key, err)
 	}
@@ -343,20 +344,21 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 	if err := ack.submit(put, end); err != nil {
 		return Version{}, fmt.Errorf("complete %q: %w", key, err)
 	}
-	return *put.r.effects[0].hold, nil
+	return object, nil
 }
 
 // completeElsewhere has the object written at the home, under the upload's name: a completion that is tried again, after a crash too, finds it
 // done for as long as that is remembered. The caller holds the upload's latch.
-func (b *Bucket) completeElsewhere(ctx context.Context, u Upload, c Cond, fill func(*Version)) (Version, error) {
-	r := &Request{key: u.Key, cond: c}
+func (b *Bucket) completeElsewhere(ctx context.Context, u Upload, c Cond, v Version) (Version, error) {
+	r := &Request{verb: verbPut, key: u.Key, cond: c, put: &v}
 	if name, err := hex.DecodeString(u.ID); err == nil && len(name) == len(r.Name) {
 		r.Name = RequestName(name)
 	}
-	v, err := b.forwardPut(ctx, r, nil, fill, nil)
+	out, err := b.forward(ctx, r, nil)
 	if err != nil {
 		return Version{}, fmt.Errorf("complete %q: %w", u.Key, err)
 	}
+	v.settle(out)
 	end, err := b.planEnd(ctx, b.uploadPrefix(u.Key)+u.ID)
 	if err == nil {
 		err = b.s.submit(end)

@@ -245,33 +245,35 @@ func (b *Bucket) gone() bool {
 	return deleted && b.spent(b.s.names.ended[b.id])
 }
 
-// put writes one version. fill completes it.
-func (b *Bucket) put(ctx context.Context, key string, c Cond, payload []chunk.Chunk, fill func(*Version)) (_ Version, err error) {
-	if c.request == nil && b.elsewhere() {
-		return b.forwardPut(ctx, &Request{key: key, cond: c}, payload, fill, nil)
-	}
-	ack, err := b.acknowledging()
-	if err != nil {
-		return Version{}, err
-	}
-	defer ack.await(ctx, &err)
-	leave, err := b.enter(ctx, key)
-	if err != nil {
-		return Version{}, err
-	}
-	defer leave()
-	p, err := b.planPut(ctx, key, c, payload, fill)
-	if err != nil {
-		return Version{}, fmt.Errorf("put %q: %w", key, err)
-	}
-	c.note(p.r, outcome{null: p.r.effects[0].hold.Null}, true)
-	if err := ack.submit(p); err != nil {
-		return Version{}, fmt.Errorf("put %q: %w", key, err)
-	}
-	return *p.r.effects[0].hold, nil
+// put writes v, of which its writer fills in all but what the write itself decides.
+func (b *Bucket) put(ctx context.Context, c Cond, v Version, payload []chunk.Chunk) (Version, error) {
+	return b.putFrom(ctx, c, v, payload, nil)
 }
 
-func (b *Bucket) planPut(ctx context.Context, key string, c Cond, payload []chunk.Chunk, fill func(*Version)) (plan, error) {
+// putFrom is put of content that the home, if it has to, reads from open.
+func (b *Bucket) putFrom(ctx context.Context, c Cond, v Version, payload []chunk.Chunk, open func(path []chunk.ID) chunk.Store) (Version, error) {
+	out, err := b.write(ctx, &keyWrite{
+		does:    "put",
+		ask:     Request{verb: verbPut, key: v.Key, cond: c, put: &v},
+		payload: payload,
+		open:    open,
+		plan: func(ctx context.Context, _ string) (plan, outcome, error) {
+			p, err := b.planPut(ctx, c, &v, payload)
+			return p, outcome{}, err
+		},
+	})
+	if err != nil {
+		return Version{}, err
+	}
+	if v.Dot == (Dot{}) {
+		v.settle(out)
+	}
+	return v, nil
+}
+
+// planPut plans the write of put, which is complete when it is done. The caller holds the key's latch.
+func (b *Bucket) planPut(ctx context.Context, c Cond, put *Version, payload []chunk.Chunk) (plan, error) {
+	key := put.Key
 	loser, of, err := b.loserNamed(ctx, key)
 	if err != nil {
 		return plan{}, err
@@ -287,8 +289,8 @@ func (b *Bucket) planPut(ctx context.Context, key string, c Cond, payload []chun
 			return effect{}, err
 		}
 		e := h.address(key, v.settings.Versioning, c.Resolve)
-		e.hold = &Version{Key: key, Null: v.settings.Versioning != Versioned}
-		fill(e.hold)
+		put.Null = v.settings.Versioning != Versioned
+		e.hold = put
 		return e, nil
 	})
 	if err != nil {
@@ -307,28 +309,31 @@ type Deleted struct {
 }
 
 // Delete hides a key. Where versions of it remain, by versioning or by a conflict, it leaves a marker; else nothing.
-func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (_ Deleted, err error) {
-	if c.request == nil && b.elsewhere() {
-		out, err := b.forward(ctx, &Request{verb: verbDelete, key: key, cond: c}, nil)
-		return out.deleted(), err
-	}
-	if loser, err := b.loserShown(ctx, key, VersionRef{}); err != nil || loser != nil {
-		if err != nil {
-			return Deleted{}, err
-		}
-		return b.dismiss(ctx, loser, c)
-	}
-	ack, err := b.acknowledging()
-	if err != nil {
-		return Deleted{}, err
-	}
-	defer ack.await(ctx, &err)
-	leave, err := b.enter(ctx, key)
-	if err != nil {
-		return Deleted{}, err
-	}
-	defer leave()
-	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
+func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (Deleted, error) {
+	var loser *Version // that is shown under the key, and is what is deleted
+	out, err := b.write(ctx, &keyWrite{
+		does: "delete",
+		ask:  Request{verb: verbDelete, key: key, cond: c},
+		aim: func(ctx context.Context) (_ string, err error) {
+			if loser, err = b.loserShown(ctx, key, VersionRef{}); loser == nil {
+				return key, err
+			}
+			return loser.LoserOf, nil
+		},
+		plan: func(ctx context.Context, key string) (p plan, out outcome, err error) {
+			if loser != nil {
+				p, err = b.planDismissal(ctx, loser, c)
+			} else {
+				p, err = b.planDelete(ctx, key, c)
+			}
+			return p, out, err
+		},
+	})
+	return out.deleted(), err
+}
+
+func (b *Bucket) planDelete(ctx context.Context, key string, c Cond) (plan, error) {
+	return b.planned(ctx, key, func(h head, v keyView) (effect, error) {
 		if err := c.check(h); err != nil {
 			return effect{}, err
 		}
@@ -342,77 +347,55 @@ func (b *Bucket) Delete(ctx context.Context, key string, c Cond) (_ Deleted, err
 		}
 		return e, nil
 	})
-	if err == errStop {
-		return Deleted{}, nil
-	}
-	if err != nil {
-		return Deleted{}, fmt.Errorf("delete %q: %w", key, err)
-	}
-	if m := p.r.effects[0].hold; m != nil {
-		c.note(p.r, outcome{null: m.Null, marker: true}, true)
-	} else {
-		c.note(p.r, outcome{}, false)
-	}
-	if err := ack.submit(p); err != nil {
-		return Deleted{}, fmt.Errorf("delete %q: %w", key, err)
-	}
-	if m := p.r.effects[0].hold; m != nil {
-		return Deleted{true, m.VersionID, m.Null}, nil
-	}
-	return Deleted{}, nil
 }
 
 // Remove takes one version away for ever, and refuses (ErrLocked) what is locked: see [Bucket.Lock]. The condition is of that version. One that is not there is no error, as in S3, unless there is a condition.
-func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond) (_ Deleted, err error) {
-	if c.request == nil && b.elsewhere() {
-		out, err := b.forward(ctx, &Request{verb: verbRemove, key: key, ref: ref, cond: c}, nil)
-		return out.deleted(), err
-	}
-	if loser, err := b.loserShown(ctx, key, ref); err != nil || loser != nil {
-		if err != nil {
-			return Deleted{}, err
-		}
-		key, ref = loser.LoserOf, VersionRef{ID: loser.VersionID}
-	}
-	ack, err := b.acknowledging()
-	if err != nil {
-		return Deleted{}, err
-	}
-	defer ack.await(ctx, &err)
-	leave, err := b.enter(ctx, key)
-	if err != nil {
-		return Deleted{}, err
-	}
-	defer leave()
+func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond) (Deleted, error) {
+	out, err := b.write(ctx, &keyWrite{
+		does: "remove a version of",
+		ask:  Request{verb: verbRemove, key: key, ref: ref, cond: c},
+		aim: func(ctx context.Context) (string, error) {
+			loser, err := b.loserShown(ctx, key, ref)
+			if loser == nil {
+				return key, err
+			}
+			ref = VersionRef{ID: loser.VersionID}
+			return loser.LoserOf, nil
+		},
+		plan: func(ctx context.Context, key string) (plan, outcome, error) { return b.planRemoval(ctx, key, ref, c) },
+	})
+	return out.deleted(), err
+}
+
+func (b *Bucket) planRemoval(ctx context.Context, key string, ref VersionRef, c Cond) (plan, outcome, error) {
 	var found *Version
-	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
+	p, err := b.planned(ctx, key, func(h head, v keyView) (e effect, err error) {
 		found, err = v.resolve(ctx, key, ref)
-		if err == nil || c.any() && isMissing(err) {
+		if isMissing(err) && !c.any() {
+			return e, errStop
+		}
+		if err == nil || isMissing(err) {
 			err = c.checkVersion(found)
 		}
+		if err == nil {
+			err = found.mayGo(b.s.cfg.Clock(), c.BypassGovernance)
+		}
 		if err != nil {
-			return effect{}, err
+			return e, err
 		}
-		if err := found.mayGo(b.s.cfg.Clock(), c.BypassGovernance); err != nil {
-			return effect{}, err
-		}
-		e := effect{key: key}
+		e.key = key
 		for _, d := range found.Holds {
 			e.gone = append(e.gone, goneHold{found.VersionID, d})
 		}
 		return e, nil
 	})
-	switch {
-	case err != nil && found == nil && isMissing(err) && !c.any():
-		return Deleted{Version: ref.ID, Null: ref.Null}, nil
-	case err != nil:
-		return Deleted{}, fmt.Errorf("remove a version of %q: %w", key, err)
+	if err == errStop {
+		return p, outcome{version: ref.ID, null: ref.Null}, err
 	}
-	c.note(p.r, outcome{found.VersionID, found.Null, found.Marker}, false)
-	if err := ack.submit(p); err != nil {
-		return Deleted{}, fmt.Errorf("remove a version of %q: %w", key, err)
+	if err != nil {
+		return p, outcome{}, err
 	}
-	return Deleted{found.Marker, found.VersionID, found.Null}, nil
+	return p, outcome{found.VersionID, found.Null, found.Marker}, nil
 }
 
 func checkKey(key string) error {
@@ -471,7 +454,7 @@ func (w *Writer) Commit(ctx context.Context, key string, a Attrs, c Cond) (Versi
 	if err != nil {
 		return Version{}, fmt.Errorf("put %q: %w", key, err)
 	}
-	return w.b.put(ctx, key, c, w.w.Pending(), func(v *Version) { v.Content, v.Attrs = m, a })
+	return w.b.put(ctx, c, Version{Key: key, Content: m, Attrs: a}, w.w.Pending())
 }
 
 // Put writes all of body as a version of key.
@@ -492,9 +475,5 @@ func (b *Bucket) Copy(ctx context.Context, src *Object, key string, a Attrs, c C
 	if src.b.doc.Load().domain != b.doc.Load().domain {
 		return b.Put(ctx, key, a, c, src.reader(ctx))
 	}
-	fill := func(v *Version) { v.Content, v.Attrs, v.registers = src.v.Content, a, src.v.ownRegisters() }
-	if b.elsewhere() {
-		return b.forwardPut(ctx, &Request{key: key, cond: c}, nil, fill, src.open)
-	}
-	return b.put(ctx, key, c, nil, fill)
+	return b.putFrom(ctx, c, Version{Key: key, Content: src.v.Content, Attrs: a, registers: src.v.ownRegisters()}, nil, src.open)
 }
