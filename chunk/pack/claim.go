@@ -20,10 +20,7 @@ const (
 
 // claim takes the folder for this process and sees to it that it is a device.
 func (d *Device) claim() error {
-	if err := d.opts.FS.MkdirAll(d.opts.Dir); err != nil {
-		return err
-	}
-	if err := d.refuseForeign(); err != nil {
+	if err := d.look(); err != nil {
 		return err
 	}
 	lock, err := d.opts.FS.Lock(path.Join(d.opts.Dir, lockFile))
@@ -31,13 +28,17 @@ func (d *Device) claim() error {
 		return err
 	}
 	d.lock = lock
-	d.id, err = readFormat(d.opts.FS, path.Join(d.opts.Dir, formatFile))
+	found, err := readFormat(d.opts.FS, path.Join(d.opts.Dir, formatFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return d.make()
 	}
 	if err != nil {
 		return err
 	}
+	if err := d.opts.accepts(found); err != nil {
+		return err
+	}
+	d.id = found.Device
 	return d.syncDirs() // what is seen may not be durable yet, when the process that made it was killed
 }
 
@@ -47,28 +48,6 @@ func (d *Device) syncDirs() error {
 		return err
 	}
 	return d.opts.FS.SyncDir(d.opts.Dir)
-}
-
-// refuseForeign looks before anything is written.
-func (d *Device) refuseForeign() error {
-	names, err := d.opts.FS.ReadDir(d.opts.Dir)
-	if err != nil {
-		return err
-	}
-	foreign := ""
-	for _, name := range names {
-		switch name {
-		case formatFile:
-			return nil
-		case lockFile, formatFile + ".tmp", packDir, "lost+found":
-		default:
-			foreign = name
-		}
-	}
-	if foreign != "" {
-		return fmt.Errorf("%w: the folder holds %q and no file %q", ErrForeign, foreign, formatFile)
-	}
-	return nil
 }
 
 // make makes the device. The format file comes last: without it there are no packs yet.
@@ -84,39 +63,8 @@ func (d *Device) make() error {
 		return err
 	}
 	name := path.Join(dir, formatFile)
-	if err := writeFormat(sys, name+".tmp", d.id); err != nil {
-		return err
-	}
-	if err := sys.Rename(name+".tmp", name); err != nil {
+	if err := writeFormat(sys, name, Identity{d.id, d.opts.Owner}); err != nil {
 		return err
 	}
 	return d.syncDirs()
-}
-
-func writeFormat(sys vfs.FS, name string, id deviceID) error {
-	f, err := sys.Open(name, vfs.Create)
-	if err != nil {
-		return err
-	}
-	if _, err := f.WriteAt(encodeDevice(id), 0); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-func readFormat(sys vfs.FS, name string) (deviceID, error) {
-	f, err := sys.Open(name, 0)
-	if err != nil {
-		return deviceID{}, err
-	}
-	defer f.Close()
-	b := make([]byte, infoSize)
-	if err := readFull(f, b, 0); err != nil && !errors.Is(err, errShort) {
-		return deviceID{}, err
-	}
-	id, err := decodeDevice(b)
-	if err != nil {
-		return deviceID{}, fmt.Errorf("%w: file %s: %w", ErrForeign, name, err)
-	}
-	return id, nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"time"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/internal/vfs"
@@ -23,11 +24,21 @@ type Options struct {
 	// Reserve is what is left free of the file system, in bytes, for the index and for others; 64 MiB.
 	Reserve int64
 	Logger  *slog.Logger
+
+	// ID is the device that the folder must hold: where it does not, Open fails with [ErrAbsent] and makes nothing. Zero: any, or a new one.
+	ID ID
+	// Owner is whose the device must be, unless it is nobody's, and whose a new one is.
+	Owner Owner
+	// IndexDir is the folder of the index in Badger, on another disk than Dir's, where one exists: Badger reads through memory maps, and an error of the disk below
+	// them kills the process, as a disk that hangs stops it. Empty: a folder of Dir. An index in Dir is then removed.
+	IndexDir string
+	// Stall is how long the disk may take for an operation before the device counts as stalled; 30 s.
+	Stall time.Duration
+	// Opening is told, while the device is opened, how many of its packs were looked at, of how many; it may be nil.
+	Opening func(packs, of int)
 }
 
 var (
-	// ErrForeign says that a folder holds something else than a device of this format.
-	ErrForeign = errors.New("not a device of EdgeFS")
 	// ErrClosed says that the device was closed.
 	ErrClosed = errors.New("device closed")
 	// ErrFailed says that an error of the disk ended writing; what is there can be read.
@@ -49,6 +60,9 @@ type Device struct {
 	users   sync.WaitGroup // calls of the views' methods
 	writing sync.WaitGroup
 	sealer  sync.WaitGroup
+	pulse   *pulse
+	pulsing sync.WaitGroup
+	closing chan struct{} // closed by Close
 	learnt  chan struct{} // closed when the front has learnt the index, or will not
 	unlearn func()        // ends that
 
@@ -69,7 +83,8 @@ type Stats struct {
 	Chunks  map[chunk.Class]Count
 	Packs   int
 	Corrupt int64 // copies found damaged since the device was opened
-	Failed  bool
+	Failed  bool  // nothing more is written
+	Stalled bool  // the disk does not answer at present
 }
 
 // Count is a number of chunks, and of their bytes as they are stored.
@@ -88,6 +103,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Stall == 0 {
+		o.Stall = 30 * time.Second
+	}
+	if o.Opening == nil {
+		o.Opening = func(int, int) {}
 	}
 	return o
 }
@@ -113,8 +134,11 @@ func openDevice(ctx context.Context, opts Options) (*Device, error) {
 		log:     opts.Logger,
 		packs:   map[uint64]*pack{},
 		sealing: make(chan *pack, 2),
+		closing: make(chan struct{}),
+		pulse:   newPulse(opts),
 		stats:   Stats{Chunks: map[chunk.Class]Count{}},
 	}
+	d.opts.FS = watched{opts.FS, d.pulse}
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.release())
 	}
@@ -137,12 +161,25 @@ func (d *Device) openIndex() (err error) {
 		if _, err := os.Stat(d.opts.Dir); err != nil {
 			return fmt.Errorf("an index is needed on a file system that is not the machine's: %w", err)
 		}
+		if err := os.MkdirAll(d.opts.indexDir(), 0o700); err != nil {
+			return fmt.Errorf("index: %w", err)
+		}
 		if err := d.indexHasRoom(); err != nil {
 			return err
 		}
-		d.index, err = OpenBadger(path.Join(d.opts.Dir, indexDir), d.log)
+		d.index, err = OpenBadger(d.opts.indexDir(), d.log)
+		if err == nil && d.opts.IndexDir != "" {
+			err = d.opts.FS.RemoveAll(path.Join(d.opts.Dir, indexDir)) // of what is kept elsewhere nothing may be taken up again
+		}
 	}
 	return err
+}
+
+func (o Options) indexDir() string {
+	if o.IndexDir != "" {
+		return o.IndexDir
+	}
+	return path.Join(o.Dir, indexDir)
 }
 
 func (d *Device) start() {
@@ -157,6 +194,7 @@ func (d *Device) start() {
 		d.writing.Go(w.commitAll)
 	}
 	d.sealer.Go(d.sealAll)
+	d.pulsing.Go(func() { d.pulse.watch(d.closing) })
 }
 
 // Open is [chunk.Opener].
@@ -173,14 +211,15 @@ func (d *Device) Stats() Stats {
 	for class, n := range d.stats.Chunks {
 		s.Chunks[class] = n
 	}
-	s.Packs, s.Failed = len(d.packs), d.err != nil
+	s.Packs, s.Failed, s.Stalled = len(d.packs), d.err != nil, d.Stalled()
 	return s
 }
 
 // Err is the error that ended writing, or nil.
 func (d *Device) Err() error { d.mu.Lock(); defer d.mu.Unlock(); return d.err }
 
-// Close writes what is underway and closes the device. It returns the error that ended writing, if any.
+// Close writes what is underway and closes the device. It returns the error that ended writing, if any. Of a disk that stalls it does not wait for
+// the answer: it fails with [ErrStalled], and what the device holds of the machine stays with it until the disk answers or the process ends.
 func (d *Device) Close() error {
 	d.mu.Lock()
 	if d.closed {
@@ -189,6 +228,21 @@ func (d *Device) Close() error {
 	}
 	d.closed = true
 	d.mu.Unlock()
+	done := make(chan error, 1)
+	go func() { done <- d.end() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-d.pulse.gone():
+		err = errStalled()
+	}
+	close(d.closing)
+	d.pulsing.Wait()
+	return err
+}
+
+// end is what Close waits for.
+func (d *Device) end() error {
 	for _, w := range d.lanes {
 		w.close()
 	}
@@ -245,8 +299,11 @@ func (d *Device) fail(err error) error {
 func (d *Device) usable() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	switch {
+	case d.closed:
 		return ErrClosed
+	case d.err == nil && d.Stalled():
+		return errStalled()
 	}
 	return d.err
 }

@@ -143,7 +143,7 @@ func TestASecondOpenerIsToldWhoHasTheDevice(t *testing.T) {
 }
 
 func TestForeignFoldersAreRefusedAndLeftAsTheyAre(t *testing.T) {
-	for name, content := range map[string][]byte{"thesis.tex": []byte("mine"), formatFile: []byte("XFS"), "format ": append(encodeDevice(deviceID{}), 0)} {
+	for name, content := range map[string][]byte{"thesis.tex": []byte("mine"), formatFile: []byte("XFS"), "format ": append(encodeDevice(Identity{}), 0)} {
 		opts := onDisk(t)
 		must(t, os.MkdirAll(opts.Dir, 0o700))
 		must(t, os.WriteFile(filepath.Join(opts.Dir, name), content, 0o600))
@@ -164,9 +164,9 @@ func TestANewerFormatIsRefused(t *testing.T) {
 	must(t, open(t, opts).Close())
 	f, err := opts.FS.Open(path.Join(opts.Dir, formatFile), vfs.Write)
 	must(t, err)
-	_, err = f.WriteAt([]byte{version + 1}, 8)
+	_, err = f.WriteAt([]byte{versionOwned + 1}, 8)
 	must(t, err)
-	if _, err := Open(t.Context(), opts); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "version 2") {
+	if _, err := Open(t.Context(), opts); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "version 3") {
 		t.Errorf("open: %v", err)
 	}
 }

@@ -17,6 +17,8 @@ const (
 	sealMagic   = "EDGESEAL"
 	version     = 1
 
+	versionOwned = 2 // of a device's format file that says whose the device is
+
 	infoSize  = 64            // of the device's and of a pack's header, and of a seal
 	sealStart = vfs.Align     // the seal has a block of its own
 	dataStart = 2 * vfs.Align // where records begin
@@ -28,24 +30,33 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// deviceID is chosen at random when a device is made. Checksums begin with it, so that bytes from elsewhere never pass for records.
-type deviceID [16]byte
+// deviceID begins checksums, so that bytes from elsewhere never pass for records.
+type deviceID = ID
 
-// encodeDevice writes the content of the device's format file.
-func encodeDevice(id deviceID) []byte {
+// encodeDevice writes the content of the device's format file. With an owner it is of a version that builds refuse which know of one device only:
+// they would take what lies on the others for lost.
+func encodeDevice(i Identity) []byte {
 	b := make([]byte, infoSize)
 	copy(b, deviceMagic)
 	b[8] = version
-	copy(b[16:], id[:])
+	if i.Owner != (Owner{}) {
+		b[8] = versionOwned
+	}
+	copy(b[16:], i.Device[:])
+	copy(b[32:], i.Owner[:])
 	binary.LittleEndian.PutUint32(b[12:], sumWithout(b))
 	return b
 }
 
-func decodeDevice(b []byte) (deviceID, error) {
-	if err := checkInfo(b, deviceMagic); err != nil {
-		return deviceID{}, err
+func decodeDevice(b []byte) (Identity, error) {
+	if err := checkInfo(b, deviceMagic, versionOwned); err != nil {
+		return Identity{}, err
 	}
-	return deviceID(b[16:32]), nil
+	i := Identity{Device: ID(b[16:32])}
+	if b[8] == versionOwned {
+		i.Owner = Owner(b[32:48])
+	}
+	return i, nil
 }
 
 // lane says which kind of chunks a pack holds: cached ones lie apart, so that they can be dropped by whole packs.
@@ -80,7 +91,7 @@ func (i packInfo) encode(b []byte) {
 }
 
 func decodePackInfo(b []byte) (packInfo, error) {
-	if err := checkInfo(b, packMagic); err != nil {
+	if err := checkInfo(b, packMagic, version); err != nil {
 		return packInfo{}, err
 	}
 	i := packInfo{deviceID(b[16:32]), binary.LittleEndian.Uint64(b[32:]), lane(b[9])}
@@ -113,7 +124,7 @@ func (s seal) encode(b []byte) {
 
 // decodeSeal reads the seal of a pack of the given size, or says that there is none.
 func decodeSeal(i packInfo, size int64, b []byte) (seal, bool) {
-	if checkInfo(b, sealMagic) != nil {
+	if checkInfo(b, sealMagic, version) != nil {
 		return seal{}, false
 	}
 	s := seal{
@@ -127,11 +138,11 @@ func decodeSeal(i packInfo, size int64, b []byte) (seal, bool) {
 }
 
 // checkInfo checks magic, version and checksum of a header.
-func checkInfo(b []byte, magic string) error {
+func checkInfo(b []byte, magic string, newest byte) error {
 	if len(b) < infoSize || string(b[:8]) != magic {
 		return errors.New("it does not begin as it should")
 	}
-	if b[8] != version {
+	if b[8] == 0 || b[8] > newest {
 		return fmt.Errorf("format version %d is not known to this build", b[8])
 	}
 	if binary.LittleEndian.Uint32(b[12:]) != sumWithout(b) {

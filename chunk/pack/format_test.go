@@ -58,7 +58,7 @@ func golden() string {
 	records, list := goldenRecords()
 	entry := list[1].entry().append(nil)
 	out := ""
-	for _, part := range [][]byte{encodeDevice(goldenDevice), info, end, records, entry} {
+	for _, part := range [][]byte{encodeDevice(Identity{Device: goldenDevice}), info, end, records, entry} {
 		out += hex.Dump(part) + "\n"
 	}
 	return out
@@ -73,6 +73,17 @@ func TestGoldenBytes(t *testing.T) {
 	must(t, err)
 	if golden() != string(want) {
 		t.Error("the format has changed: devices of older builds could not be read")
+	}
+}
+
+func TestGoldenFormatOfADeviceWithAnOwner(t *testing.T) {
+	const want = "45444745444556430200000094f16d9d" + "676f6c64656e206465766963652e2e2e" + "6f776e65720000000000000000000000" + "00000000000000000000000000000000"
+	i := Identity{goldenDevice, Owner{'o', 'w', 'n', 'e', 'r'}}
+	if got := hex.EncodeToString(encodeDevice(i)); got != want {
+		t.Errorf("the format has changed: %s", got)
+	}
+	if back, err := decodeDevice(encodeDevice(i)); err != nil || back != i {
+		t.Errorf("read as %v, %v", back, err)
 	}
 }
 
@@ -99,7 +110,7 @@ func goldenFiles(t testing.TB, opts Options, sealed bool) {
 	must(t, opts.FS.MkdirAll(opts.Dir+"/"+packDir))
 	f, err := opts.FS.Open(opts.Dir+"/"+formatFile, vfs.Create)
 	must(t, err)
-	_, err = f.WriteAt(encodeDevice(goldenDevice), 0)
+	_, err = f.WriteAt(encodeDevice(Identity{Device: goldenDevice}), 0)
 	must(t, err)
 	records, list := goldenRecords()
 	b := make([]byte, 4*vfs.Align)
@@ -132,7 +143,8 @@ func TestARecordCountsOnlyWhereItWasWritten(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(encodeDevice(goldenDevice))
+	f.Add(encodeDevice(Identity{Device: goldenDevice}))
+	f.Add(encodeDevice(Identity{goldenDevice, Owner{1}}))
 	info := make([]byte, infoSize)
 	goldenPack.encode(info)
 	f.Add(bytes.Clone(info))
@@ -142,7 +154,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(records)
 	f.Add(list[0].entry().append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if id, err := decodeDevice(b); err == nil && !bytes.Equal(encodeDevice(id)[16:32], b[16:32]) {
+		if id, err := decodeDevice(b); err == nil && !bytes.Equal(encodeDevice(id)[16:32], b[16:32]) || id.Owner != (Owner{}) && id.Owner != Owner(b[32:48]) {
 			t.Error("a device is not what it was encoded from")
 		}
 		again := make([]byte, recordSize)

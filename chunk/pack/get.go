@@ -152,7 +152,7 @@ func (v view) readSpan(chunks []found, yield func(chunk.Chunk) error, failed *fa
 	from := chunks[0].entry.Offset
 	buf := v.d.buffers.get(int(chunks[len(chunks)-1].end() - from))
 	defer buf.Release()
-	if err := v.d.read(chunks[0].entry.Generation, buf.data, from); err != nil && len(chunks) > 1 {
+	if err := v.d.read(chunks[0].entry.Generation, buf, from); err != nil && len(chunks) > 1 {
 		for i := range chunks { // one bad sector must not hide the others
 			if err := v.readSpan(chunks[i:i+1], yield, failed); err != nil {
 				return err
@@ -207,8 +207,8 @@ func (v view) readAgain(f found, cause error, yield func(chunk.Chunk) error, fai
 	return nil
 }
 
-// read reads from a pack. What is not there any more is damage; a disk that does not answer is not.
-func (d *Device) read(generation uint64, buf []byte, off int64) error {
+// readNow is read without a limit of time.
+func (d *Device) readNow(generation uint64, buf []byte, off int64) error {
 	h, err := d.handles.get(d, generation)
 	if err != nil {
 		return err

@@ -103,7 +103,7 @@ func (d *Device) grant(need int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	reserve := max(d.opts.Reserve, d.indexNeeds())
+	reserve := d.reserve()
 	free = (free - reserve) &^ (vfs.Align - 1)
 	if free < need {
 		return 0, fmt.Errorf("%w: %d bytes wanted beyond a reserve of %d", chunk.ErrFull, need, reserve)

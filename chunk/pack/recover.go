@@ -40,7 +40,9 @@ func (d *Device) recover(ctx context.Context) error {
 		return err
 	}
 	var found []record
-	for _, generation := range r.generations() {
+	all := r.generations()
+	for i, generation := range all {
+		d.opts.Opening(i, len(all))
 		p := d.packs[generation]
 		records, err := r.read(ctx, p)
 		if err != nil {

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"fmt"
+	"path"
 
 	"github.com/edgefs/edgefs/chunk"
 )
@@ -34,7 +35,7 @@ func (d *Device) indexHasRoom() error {
 	if needs == 0 {
 		return nil
 	}
-	free, err := d.opts.FS.Free(d.opts.Dir)
+	free, err := d.opts.FS.Free(path.Dir(d.opts.indexDir()))
 	if err != nil {
 		return err
 	}
@@ -42,4 +43,21 @@ func (d *Device) indexHasRoom() error {
 		return fmt.Errorf("%w: the index needs %d MiB, %d MiB are free", chunk.ErrFull, needs>>20, free>>20)
 	}
 	return nil
+}
+
+// reserve is what must stay free on the device's disk, in bytes.
+func (d *Device) reserve() int64 {
+	if d.opts.IndexDir != "" {
+		return d.opts.Reserve
+	}
+	return max(d.opts.Reserve, d.indexNeeds())
+}
+
+// Room is what the device's disk may still take before it counts as full, in bytes.
+func (d *Device) Room() (int64, error) {
+	free, err := d.opts.FS.Free(d.opts.Dir)
+	if err != nil {
+		return 0, err
+	}
+	return max(free-d.reserve(), 0), nil
 }

@@ -131,7 +131,7 @@ func (s *scrub) span(i packInfo, chunks []found) error {
 	from := chunks[0].entry.Offset
 	buf := s.d.buffers.get(int(chunks[len(chunks)-1].end() - from))
 	defer buf.Release()
-	err := s.d.read(i.generation, buf.data, from)
+	err := s.d.read(i.generation, buf, from)
 	if errors.Is(err, chunk.ErrCorrupt) && len(chunks) > 1 { // the file ends early: some may still be whole
 		for n := range chunks {
 			if err := s.span(i, chunks[n:n+1]); err != nil {

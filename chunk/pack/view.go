@@ -74,21 +74,31 @@ func (v view) Put(ctx context.Context, chunks []chunk.Chunk) error {
 		return err
 	}
 	defer v.d.leave()
-	todo := v.distinct(chunks)
+	chunks = v.distinct(chunks)
+	keys := make([]Key, len(chunks))
+	for i, c := range chunks {
+		keys[i] = Key{v.tag, c.ID()}
+	}
+	if err := v.d.put(ctx, v.class, keys, func(i int) form { return v.form(chunks[i]) }); err != nil {
+		return fmt.Errorf("put %d chunks: %w", len(chunks), err)
+	}
+	return nil
+}
+
+// put keeps the chunks of distinct keys at a class, those that are not held. formOf gives the form of one, when it is needed.
+func (d *Device) put(ctx context.Context, class chunk.Class, keys []Key, formOf func(i int) form) error {
+	todo := make([]int, len(keys))
+	for i := range todo {
+		todo[i] = i
+	}
 	for len(todo) > 0 {
-		keys := make([]Key, len(todo))
-		for i, c := range todo {
-			keys[i] = Key{v.tag, c.ID()}
-		}
-		mine, theirs, wait := v.d.flights.claim(keys)
-		if err := v.write(ctx, pick(todo, mine), pick(keys, mine)); err != nil {
-			return fmt.Errorf("put %d chunks: %w", len(chunks), err)
+		mine, theirs, wait := d.flights.claim(pick(keys, todo))
+		if err := d.write(ctx, class, keys, pick(todo, mine), formOf); err != nil {
+			return err
 		}
 		for f := range wait {
-			select {
-			case <-f.landed:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := d.await(ctx, f.landed); err != nil {
+				return err
 			}
 		}
 		todo = pick(todo, theirs) // the others may have failed, or have kept them at a lesser class
@@ -119,53 +129,59 @@ func pick[T any](from []T, at []int) []T {
 	return to
 }
 
-// write writes those chunks that are not held, all of which it has claimed. A claim ends when the chunk's batch does.
-func (v view) write(ctx context.Context, chunks []chunk.Chunk, keys []Key) error {
-	w := v.d.lanes[laneOf(v.class)]
+// write writes those of the keys, all of which are claimed, that are not held. A claim ends when the chunk's batch does.
+func (d *Device) write(ctx context.Context, class chunk.Class, all []Key, claimed []int, formOf func(i int) form) error {
+	w := d.lanes[laneOf(class)]
 	defer w.wake()
-	written := 0
+	keys, written := pick(all, claimed), 0
 	defer func() {
 		for _, k := range keys[written:] {
-			v.d.flights.land(k)
+			d.flights.land(k)
 		}
 	}()
 	was := make([]Entry, len(keys))
-	if err := v.d.index.Lookup(keys, func(i int, e Entry) { was[i] = e }); err != nil {
+	if err := d.index.Lookup(keys, func(i int, e Entry) { was[i] = e }); err != nil {
 		return err
 	}
 	var outcomes []*outcome
-	for i, c := range chunks {
-		if was[i].Class != 0 && was[i].serves(v.class) {
-			v.d.flights.land(keys[i])
+	for i, k := range keys {
+		if was[i].Class != 0 && was[i].serves(class) {
+			d.flights.land(k)
 			written++
 			continue
 		}
-		f := v.form(c)
-		s, err := w.reserve(ctx, keys[i], v.class, f, was[i])
+		f := formOf(claimed[i])
+		s, err := w.reserve(ctx, k, class, f, was[i])
 		if err != nil {
 			return err
 		}
 		written++
 		s.fill(f.payload)
-		v.d.forms.put(f.lent)
+		d.forms.put(f.lent)
 		if n := len(outcomes); n == 0 || outcomes[n-1] != s.outcome {
 			outcomes = append(outcomes, s.outcome)
 		}
 	}
 	w.wake()
-	return await(ctx, outcomes)
-}
-
-func await(ctx context.Context, outcomes []*outcome) error {
 	for _, o := range outcomes {
-		select {
-		case <-o.done:
-			if o.err != nil {
-				return o.err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := d.await(ctx, o.done); err != nil {
+			return err
+		}
+		if o.err != nil {
+			return o.err
 		}
 	}
 	return nil
+}
+
+// await waits for what the disk does, as long as it answers and the caller cares.
+func (d *Device) await(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-d.pulse.gone():
+		return errStalled()
+	}
 }

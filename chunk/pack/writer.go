@@ -49,10 +49,8 @@ func (w *writer) reserve(ctx context.Context, k Key, class chunk.Class, f form, 
 			return s, err
 		}
 		w.wake()
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return slot{}, ctx.Err()
+		if err := w.d.await(ctx, wait); err != nil {
+			return slot{}, err
 		}
 	}
 }

@@ -1,0 +1,183 @@
+package pack
+
+import (
+	"errors"
+	"path"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/chunk/chunktest"
+	"github.com/edgefs/edgefs/internal/vfs"
+)
+
+// slow is a device in memory whose disk can be made to hang. Time is the bubble's.
+func slow(t *testing.T) (*site, *vfs.Fault) {
+	opts := inMemory()
+	fault := vfs.NewFault(opts.FS)
+	opts.FS = fault
+	return open(t, opts), fault
+}
+
+func TestADiskThatHangsIsGivenUpUntilItAnswers(t *testing.T) {
+	for _, kind := range []vfs.OpKind{vfs.OpWrite, vfs.OpSync, vfs.OpRead} {
+		t.Run(string(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, fault := slow(t)
+				view := s.Device.Open(crashDomain, chunk.Data)
+				before, after := chunktest.Chunks(crashDomain, 1, 5, 100), chunktest.Chunks(crashDomain, 2, 5, 100)
+				must(t, view.Put(t.Context(), before))
+				release := fault.Hang(kind)
+				began := time.Now()
+				get := func() error {
+					return view.Get(t.Context(), chunktest.IDs(before), func(chunk.Chunk) error { return nil })
+				}
+				call := func() error { return view.Put(t.Context(), after) }
+				if kind == vfs.OpRead {
+					call = get
+				}
+				if err := call(); !errors.Is(err, ErrStalled) || !errors.Is(err, chunk.ErrUnavailable) {
+					t.Errorf("a call while the disk hangs: %v", err)
+				}
+				if took := time.Since(began); took < s.pulse.limit || took > 2*s.pulse.limit {
+					t.Errorf("given up after %v, with a limit of %v", took, s.pulse.limit)
+				}
+				began = time.Now()
+				if err := errors.Join(call(), get()); !errors.Is(err, ErrStalled) || time.Since(began) > 0 {
+					t.Errorf("calls of a stalled device: %v, after %v", err, time.Since(began))
+				}
+				if st := s.Stats(); !st.Stalled || st.Failed {
+					t.Errorf("figures of a stalled device: %+v", st)
+				}
+				release()
+				synctest.Wait()
+				if s.Stalled() {
+					t.Error("the disk answers, and the device is still stalled")
+				}
+				must(t, view.Put(t.Context(), after))
+				must(t, get())
+				s.reopen()
+				must(t, s.Device.Open(crashDomain, chunk.Data).Get(t.Context(), chunktest.IDs(append(before, after...)), func(chunk.Chunk) error { return nil }))
+			})
+		})
+	}
+}
+
+func TestClosingDoesNotWaitForADiskThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, fault := slow(t)
+		view := s.Device.Open(crashDomain, chunk.Data)
+		release := fault.Hang(vfs.OpSync)
+		if err := view.Put(t.Context(), chunktest.Chunks(crashDomain, 1, 5, 100)); !errors.Is(err, ErrStalled) {
+			t.Errorf("put: %v", err)
+		}
+		if err := s.Close(); !errors.Is(err, ErrStalled) {
+			t.Errorf("close: %v", err)
+		}
+		release()
+	})
+}
+
+func TestASlowDiskIsNotStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, fault := slow(t)
+		fault.Inject(func(vfs.Op) error { time.Sleep(s.pulse.limit / 2); return nil })
+		for i := range uint64(5) {
+			must(t, s.Device.Open(crashDomain, chunk.Data).Put(t.Context(), chunktest.Chunks(crashDomain, i, 5, 100)))
+		}
+		if s.Stalled() {
+			t.Error("a disk that answers counts as stalled")
+		}
+	})
+}
+
+// TestAReadThatWasGivenUpKeepsItsMemory lets a read end when others have long used the memory of reads again.
+func TestAReadThatWasGivenUpKeepsItsMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, fault := slow(t)
+		view := s.Device.Open(crashDomain, chunk.Data)
+		chunks := chunktest.Chunks(crashDomain, 1, 20, 9000)
+		must(t, view.Put(t.Context(), chunks))
+		release := fault.Hang(vfs.OpRead)
+		if err := view.Get(t.Context(), chunktest.IDs(chunks[:1]), func(chunk.Chunk) error { return nil }); !errors.Is(err, ErrStalled) {
+			t.Errorf("get: %v", err)
+		}
+		lent := s.buffers.get(100)
+		want := string(lent.data)
+		release()
+		synctest.Wait()
+		if string(lent.data) != want {
+			t.Error("a read that was given up wrote into memory that is lent to somebody else")
+		}
+		lent.Release()
+	})
+}
+
+func TestADeviceOfAnotherSegmentIsRefused(t *testing.T) {
+	opts := inMemory()
+	opts.Owner = Owner{1}
+	s := open(t, opts)
+	id := s.ID()
+	must(t, s.Close())
+	if found, err := Look(opts.FS, opts.Dir); err != nil || found != (Identity{id, Owner{1}}) {
+		t.Errorf("found %v, %v", found, err)
+	}
+	opts.Owner = Owner{2}
+	if _, err := Open(t.Context(), opts); !errors.Is(err, ErrOwned) {
+		t.Errorf("open: %v", err)
+	}
+	opts.Owner = Owner{1}
+	open(t, opts)
+}
+
+func TestADeviceOfNobodyIsAdopted(t *testing.T) {
+	opts := inMemory()
+	s := open(t, opts)
+	s.fill(1)
+	must(t, s.Adopt(Owner{1}))
+	must(t, s.Adopt(Owner{1}))
+	if err := s.Adopt(Owner{2}); !errors.Is(err, ErrOwned) {
+		t.Errorf("adopted by another: %v", err)
+	}
+	s.reopen()
+	must(t, s.Close())
+	opts.Owner = Owner{2}
+	if _, err := Open(t.Context(), opts); !errors.Is(err, ErrOwned) {
+		t.Errorf("open: %v", err)
+	}
+}
+
+func TestADeviceThatIsNotThereIsNotMade(t *testing.T) {
+	opts := inMemory()
+	opts.ID = ID{7}
+	if _, err := Open(t.Context(), opts); !errors.Is(err, ErrAbsent) {
+		t.Errorf("open: %v", err)
+	}
+	if _, err := opts.FS.Stat(opts.Dir); err == nil {
+		t.Error("something was made")
+	}
+	opts.ID = ID{}
+	must(t, open(t, opts).Close())
+	opts.ID = ID{7}
+	if _, err := Open(t.Context(), opts); !errors.Is(err, ErrAbsent) {
+		t.Errorf("open of another: %v", err)
+	}
+}
+
+func TestTheIndexMayLieElsewhere(t *testing.T) {
+	opts := onDisk(t)
+	s := open(t, opts)
+	durable, _ := s.fill(3)
+	must(t, s.Close())
+	opts.IndexDir = path.Join(t.TempDir(), "indexes", "1")
+	s = open(t, opts)
+	s.wantHeld(chunk.Data, durable)
+	names, err := opts.FS.ReadDir(opts.Dir)
+	must(t, err)
+	for _, name := range names {
+		if name == indexDir {
+			t.Error("the index that nobody uses any more is still there")
+		}
+	}
+}
