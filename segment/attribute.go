@@ -110,7 +110,8 @@ func (b *Bucket) SetAttribute(ctx context.Context, key string, ref VersionRef, n
 	if err := name.check(string(value)); err != nil {
 		return Version{}, err
 	}
-	return b.amend(ctx, key, ref, c, func(found *Version, _ keyView) (effect, error) {
+	ask := Request{key: key, ref: ref, cond: c, task: &attributeTask{string(name), string(value)}}
+	return b.amend(ctx, ask, func(found *Version, _ keyView) (effect, error) {
 		if !slices.Contains(found.Holds, found.Dot) {
 			return effect{}, fmt.Errorf("version %s was removed, and is kept as it is by its locks alone: %w", found.VersionID, ErrLocked)
 		}
@@ -119,20 +120,21 @@ func (b *Bucket) SetAttribute(ctx context.Context, key string, ref VersionRef, n
 }
 
 // amend writes what changes a version and is no version of the key. It returns the version as it is then.
-func (b *Bucket) amend(ctx context.Context, key string, ref VersionRef, c Cond, decide func(*Version, keyView) (effect, error)) (Version, error) {
+func (b *Bucket) amend(ctx context.Context, ask Request, decide func(*Version, keyView) (effect, error)) (Version, error) {
+	ask.verb = ask.task.verb()
 	out, err := b.write(ctx, &keyWrite{
 		does: "change",
-		ask:  Request{key: key, ref: ref, cond: c},
+		ask:  ask,
 		plan: func(ctx context.Context, key string) (_ plan, out outcome, err error) {
 			p, err := b.planned(ctx, key, func(_ head, v keyView) (effect, error) {
-				found, err := v.resolve(ctx, key, ref)
+				found, err := v.resolve(ctx, key, ask.ref)
 				if err != nil {
 					return effect{}, err
 				}
 				if found.Marker {
 					return effect{}, &MarkerError{*found}
 				}
-				if err := c.checkVersion(found); err != nil {
+				if err := ask.cond.checkVersion(found); err != nil {
 					return effect{}, err
 				}
 				out = outcome{version: found.VersionID, null: found.Null}
@@ -142,7 +144,7 @@ func (b *Bucket) amend(ctx context.Context, key string, ref VersionRef, c Cond, 
 		},
 	})
 	if err != nil {
-		return Version{}, err
+		return Version{}, b.markerInstead(ctx, ask.key, ask.ref, err)
 	}
-	return b.asItIs(ctx, key, out), nil
+	return b.asItIs(ctx, ask.key, out), nil
 }

@@ -34,7 +34,10 @@ type outcome struct {
 	version VersionID // put, removed or kept; zero for none
 	null    bool      // it shows as null
 	marker  bool      // it is a delete marker
+	told    string    // what else its verb tells, as that encodes it; empty for most
 }
+
+const maxTold = 64 // bytes
 
 // answered is a record's note of the request that it does.
 type answered struct {
@@ -72,6 +75,15 @@ func (o outcome) appendTo(b []byte, num fieldNum, own bool) []byte {
 	return putUint(b, num+1, flags)
 }
 
+// takeTold reads what else was told, which messages keep where they have room.
+func (o *outcome) takeTold(f field) error {
+	if f.typ != protowire.BytesType || len(f.b) > maxTold {
+		return badFormat("outcome")
+	}
+	o.told = string(f.b)
+	return nil
+}
+
 // take reads what appendTo writes, field by field.
 func (o *outcome) take(f field, num fieldNum, own *bool) (err error) {
 	switch {
@@ -94,7 +106,7 @@ func (a *answered) appendTo(b []byte) []byte {
 	for _, d := range a.forgets {
 		b = putPart(b, 4, d.appendTo)
 	}
-	return b
+	return putBytes(b, 5, a.outcome.told)
 }
 
 func parseAnswered(b []byte) (*answered, error) {
@@ -108,6 +120,8 @@ func parseAnswered(b []byte) (*answered, error) {
 			d, err = parseDot(f.b)
 			a.forgets = append(a.forgets, d)
 			return err
+		case 5:
+			return a.takeTold(f)
 		}
 		return a.outcome.take(f, 2, &a.own)
 	})
@@ -125,7 +139,8 @@ func (n *RequestName) take(f field) error {
 func (d done) appendTo(b []byte) []byte {
 	b = putPart(b, 1, d.by.appendTo)
 	b = putMessage(b, 2, d.name[:])
-	return d.outcome.appendTo(b, 3, d.version == d.by)
+	b = d.outcome.appendTo(b, 3, d.version == d.by)
+	return putBytes(b, 5, d.outcome.told)
 }
 
 func parseDone(b []byte) (d done, err error) {
@@ -137,6 +152,8 @@ func parseDone(b []byte) (d done, err error) {
 			return err
 		case 2:
 			return d.name.take(f)
+		case 5:
+			return d.takeTold(f)
 		}
 		return d.outcome.take(f, 3, &own)
 	})

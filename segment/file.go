@@ -56,10 +56,22 @@ func (f Files) Mkdir(ctx context.Context, path string, o NewFile) (FileInfo, err
 	return f.create(ctx, path, o, fileAttrs{kind: Directory})
 }
 
-func (f Files) create(ctx context.Context, path string, o NewFile, a fileAttrs) (FileInfo, error) {
-	p, err := f.newPlace(path)
+func (f Files) create(ctx context.Context, path string, o NewFile, a fileAttrs) (i FileInfo, err error) {
+	if f.elsewhere() {
+		i, err = f.forwardTold(ctx, &fileTask{what: fileCreate, path: path, to: a.target, kind: a.kind, NewFile: o}, path)
+	} else {
+		i, err = f.createHere(ctx, path, o, a)
+	}
 	if err != nil {
 		return FileInfo{}, fmt.Errorf("create %q: %w", path, err)
+	}
+	return i, nil
+}
+
+func (f Files) createHere(ctx context.Context, path string, o NewFile, a fileAttrs) (FileInfo, error) {
+	p, err := f.newPlace(path)
+	if err != nil {
+		return FileInfo{}, err
 	}
 	key := p.key
 	if a.kind == Directory {
@@ -67,7 +79,7 @@ func (f Files) create(ctx context.Context, path string, o NewFile, a fileAttrs) 
 	}
 	at := found{place: p, isDir: a.kind == Directory}
 	defer f.b.s.dirs.lock(f.b.id, dirUse{dir: p.up()})()
-	err = f.b.writeFiles(ctx, []string{p.key, p.dir}, func(w *fileWrite) error {
+	err = f.write(ctx, []string{p.key, p.dir}, func(w *fileWrite) error {
 		was, err := f.target(ctx, p)
 		switch {
 		case err != nil:
@@ -88,7 +100,7 @@ func (f Files) create(ctx context.Context, path string, o NewFile, a fileAttrs) 
 		return nil
 	})
 	if err != nil {
-		return FileInfo{}, fmt.Errorf("create %q: %w", path, err)
+		return FileInfo{}, err
 	}
 	return f.info(at), nil
 }
@@ -182,7 +194,7 @@ func (f Files) SetAttr(ctx context.Context, path string, c SetFile) (FileInfo, e
 	if c.Size != nil {
 		return f.setSize(ctx, path, c)
 	}
-	i, err := f.edit(ctx, path, c.ID, func(a *fileAttrs) error {
+	i, err := f.edit(ctx, &fileTask{what: fileSet, path: path, set: c}, func(a *fileAttrs) error {
 		c.apply(a)
 		return nil
 	})
@@ -192,14 +204,26 @@ func (f Files) SetAttr(ctx context.Context, path string, c SetFile) (FileInfo, e
 	return i, err
 }
 
-// edit writes a file anew with other attributes. Its content stays where it is.
-func (f Files) edit(ctx context.Context, path string, id FileID, change func(*fileAttrs) error) (FileInfo, error) {
+// edit writes a file anew with other attributes, as the task says and change does. Its content stays where it is.
+func (f Files) edit(ctx context.Context, t *fileTask, change func(*fileAttrs) error) (i FileInfo, err error) {
+	if f.elsewhere() {
+		i, err = f.forwardTold(ctx, t, t.path)
+	} else {
+		i, err = f.editHere(ctx, t.path, t.set.ID, change)
+	}
+	if err != nil {
+		return FileInfo{}, fmt.Errorf("change %q: %w", t.path, err)
+	}
+	return i, nil
+}
+
+func (f Files) editHere(ctx context.Context, path string, id FileID, change func(*fileAttrs) error) (FileInfo, error) {
 	p, err := parsePath(path)
 	if err != nil {
-		return FileInfo{}, fmt.Errorf("change %q: %w", path, err)
+		return FileInfo{}, err
 	}
 	var at found
-	err = f.b.writeFiles(ctx, []string{p.key, p.dir}, func(w *fileWrite) error {
+	err = f.write(ctx, []string{p.key, p.dir}, func(w *fileWrite) error {
 		s, err := f.opened()
 		if err != nil {
 			return err
@@ -213,7 +237,7 @@ func (f Files) edit(ctx context.Context, path string, id FileID, change func(*fi
 		return f.rewrite(w, &at, id, change)
 	})
 	if err != nil {
-		return FileInfo{}, fmt.Errorf("change %q: %w", path, err)
+		return FileInfo{}, err
 	}
 	return f.info(at), nil
 }

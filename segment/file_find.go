@@ -39,10 +39,13 @@ type FileInfo struct {
 //
 // Each change is one write of the bucket, durable and to every reader at once when the call returns. Errors are those of the package's list; it is
 // safe for concurrent use.
-type Files struct{ b *Bucket }
+type Files struct {
+	b       *Bucket
+	request *answering // that a change is to do; nil for none
+}
 
 // Files shows the bucket as files.
-func (b *Bucket) Files() Files { return Files{b} }
+func (b *Bucket) Files() Files { return Files{b: b} }
 
 // found is what a path leads to: version is nil for a directory of which there is only what is in it.
 type found struct {

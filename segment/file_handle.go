@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/dedup"
 )
 
@@ -251,9 +252,14 @@ func (h *FileHandle) names(ctx context.Context) (linked, error) {
 		return linked{}, err
 	}
 	key, _ := h.where()
-	l, err := h.f.linked(ctx, s, h.id, key)
+	return h.f.named(ctx, s, h.id, key)
+}
+
+// named is linked of a file that is there: ErrStaleFile where it has no name.
+func (f Files) named(ctx context.Context, s fileState, id FileID, key string) (linked, error) {
+	l, err := f.linked(ctx, s, id, key)
 	if err == nil && l.newest == nil {
-		err = fmt.Errorf("file %v: %w", h.id, ErrStaleFile)
+		err = fmt.Errorf("file %v: %w", id, ErrStaleFile)
 	}
 	return l, err
 }
@@ -265,10 +271,10 @@ var errMoved = errors.New("moved")
 // nil, is the version that the file must have: ErrPrecondition. It is ErrStaleFile when the file was removed, or replaced by another. What was written is
 // still the handle's after an error.
 func (h *FileHandle) Flush(ctx context.Context, seen *VersionID) (FileInfo, error) {
-	return h.flush(ctx, seen, func(*fileAttrs) {})
+	return h.flush(ctx, seen, SetFile{})
 }
 
-func (h *FileHandle) flush(ctx context.Context, seen *VersionID, change func(*fileAttrs)) (FileInfo, error) {
+func (h *FileHandle) flush(ctx context.Context, seen *VersionID, set SetFile) (FileInfo, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.writable(); err != nil {
@@ -277,7 +283,7 @@ func (h *FileHandle) flush(ctx context.Context, seen *VersionID, change func(*fi
 	h.f.b.open.moving.RLock()
 	defer h.f.b.open.moving.RUnlock()
 	for {
-		at, err := h.commit(ctx, seen, change)
+		at, err := h.commit(ctx, seen, set)
 		if errors.Is(err, errMoved) {
 			continue
 		}
@@ -291,48 +297,83 @@ func (h *FileHandle) flush(ctx context.Context, seen *VersionID, change func(*fi
 }
 
 // commit writes the draft's content as a version of each of the file's names. The caller holds mu.
-func (h *FileHandle) commit(ctx context.Context, seen *VersionID, change func(*fileAttrs)) (at found, err error) {
-	m, pending, err := h.draft.Finish(ctx)
-	if err != nil {
-		return at, err
-	}
-	key, _ := h.where()
-	err = h.f.b.writeFiles(ctx, []string{key}, func(w *fileWrite) error {
-		now, wrote := h.where()
-		if now != key {
-			return errMoved
+func (h *FileHandle) commit(ctx context.Context, seen *VersionID, set SetFile) (at found, err error) {
+	w := flushed{id: h.id, seen: seen, set: set}
+	if h.draft.Changed() {
+		m, pending, err := h.draft.Finish(ctx)
+		if err != nil {
+			return at, err
 		}
-		l, err := h.names(ctx)
+		w.content, w.payload = &m, pending
+	}
+	w.key, w.wrote = h.where()
+	if h.f.elsewhere() {
+		return h.commitElsewhere(ctx, w)
+	}
+	w.where = h.where
+	return h.f.flush(ctx, w)
+}
+
+// flushed is what is to become of a file when a handle is flushed.
+type flushed struct {
+	id      FileID
+	key     string          // one of its names
+	seen    *VersionID      // that it must have; nil: any
+	content *dedup.Manifest // nil: it stays
+	payload []chunk.Chunk   // of the content, durable nowhere yet
+	wrote   time.Time       // when the content was written; zero where that is not to be the file's time
+	set     SetFile         // but for the size
+
+	where func() (key string, wrote time.Time) // what they are by now; nil: they do not change
+}
+
+func (f Files) flush(ctx context.Context, d flushed) (at found, err error) {
+	err = f.write(ctx, []string{d.key}, func(w *fileWrite) error {
+		wrote := d.wrote
+		if d.where != nil {
+			var now string
+			if now, wrote = d.where(); now != d.key {
+				return errMoved
+			}
+		}
+		s, err := f.opened()
 		if err != nil {
 			return err
 		}
-		at.links, at.version = l, l.newest
-		if seen != nil && at.version.VersionID != *seen {
+		at.links, err = f.named(ctx, s, d.id, d.key)
+		if err != nil {
+			return err
+		}
+		at.version = at.links.newest
+		if d.seen != nil && at.version.VersionID != *d.seen {
 			return fmt.Errorf("version %v: %w", at.version.VersionID, ErrPrecondition)
 		}
-		a, err := h.f.b.fileAttrsOf(at.version)
+		a, err := f.b.fileAttrsOf(at.version)
 		if err != nil {
 			return err
 		}
 		old := a
-		if h.draft.Changed() && !wrote.IsZero() {
+		if d.content != nil && !wrote.IsZero() {
 			a.mtime = wrote.UnixNano()
 		}
-		change(&a)
-		if !h.draft.Changed() && a.same(old) {
+		d.set.apply(&a)
+		if d.content == nil && a.same(old) {
 			return errStop
 		}
 		a.verifier = 0
 		next := *at.version
-		next.Content = m
-		next.Attrs = Attrs{ETag: h.f.b.rootETag(m), Meta: next.Attrs.Meta, Tags: next.Attrs.Tags, File: a.appendTo(nil)}
+		next.Attrs.File = a.appendTo(nil)
+		if d.content != nil {
+			next.Content = *d.content
+			next.Attrs = Attrs{ETag: f.b.rootETag(next.Content), Meta: next.Attrs.Meta, Tags: next.Attrs.Tags, File: next.Attrs.File}
+		}
 		own := at.version.Key
 		if err := at.links.putAll(w, next, own); err != nil {
 			return err
 		}
 		at.version = w.put(own, next)
 		at.links.newest = at.version
-		w.plan.payload = pending
+		w.plan.payload = d.payload
 		return nil
 	})
 	return at, err
@@ -373,5 +414,5 @@ func (f Files) setSize(ctx context.Context, path string, c SetFile) (FileInfo, e
 	if err := h.Truncate(*c.Size); err != nil {
 		return FileInfo{}, err
 	}
-	return h.flush(ctx, nil, c.apply)
+	return h.flush(ctx, nil, c)
 }

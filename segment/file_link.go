@@ -118,6 +118,17 @@ func (b *Bucket) writeFiles(ctx context.Context, keys []string, decide func(*fil
 	}
 }
 
+// write is [Bucket.writeFiles] of a change that may do a request.
+func (f Files) write(ctx context.Context, keys []string, decide func(*fileWrite) error) error {
+	return f.b.writeFiles(ctx, keys, func(w *fileWrite) error {
+		err := decide(w)
+		if err == nil && len(w.plan.r.effects) > 0 {
+			Cond{request: f.request}.note(w.plan.r, outcome{}, true)
+		}
+		return err
+	})
+}
+
 // putAll makes m the version of all names of a file but one.
 func (l linked) putAll(w *fileWrite, m Version, but string) error {
 	if err := w.need(l.keys()...); err != nil {
@@ -166,26 +177,30 @@ func sameFile(a, b *Version) bool {
 
 // Link gives a file one more name.
 func (f Files) Link(ctx context.Context, from, to string) (FileInfo, error) {
-	at, err := f.link(ctx, from, to)
+	i, err := f.link(ctx, from, to)
 	if err != nil {
 		return FileInfo{}, fmt.Errorf("link %q to %q: %w", from, to, err)
 	}
-	return f.info(at), nil
+	return i, nil
 }
 
-func (f Files) link(ctx context.Context, from, to string) (at found, err error) {
+func (f Files) link(ctx context.Context, from, to string) (FileInfo, error) {
+	if f.elsewhere() {
+		return f.forwardTold(ctx, &fileTask{what: fileLink, path: from, to: to}, from)
+	}
 	src, err := parsePath(from)
 	if err != nil {
-		return at, err
+		return FileInfo{}, err
 	}
 	dst, err := f.newPlace(to)
 	if err != nil {
-		return at, err
+		return FileInfo{}, err
 	}
+	var at found
 	defer f.b.s.dirs.lock(f.b.id, dirUse{dir: dst.up()})()
 	f.b.open.moving.RLock()
 	defer f.b.open.moving.RUnlock()
-	err = f.b.writeFiles(ctx, []string{src.key, src.dir, dst.key, dst.dir}, func(w *fileWrite) error {
+	err = f.write(ctx, []string{src.key, src.dir, dst.key, dst.dir}, func(w *fileWrite) error {
 		s, err := f.opened()
 		if err != nil {
 			return err
@@ -208,7 +223,7 @@ func (f Files) link(ctx context.Context, from, to string) (at found, err error) 
 		}
 		return f.addName(w, &at, dst.key)
 	})
-	return at, err
+	return f.info(at), err
 }
 
 // addName writes what was found under one more key, with its id written down and marks for both.

@@ -8,16 +8,26 @@ import (
 
 // Remove takes a name away: of a file or a symbolic link. The directory stays, even if it is empty then.
 func (f Files) Remove(ctx context.Context, path string) error {
+	if err := f.remove(ctx, path); err != nil {
+		return fmt.Errorf("remove %q: %w", path, err)
+	}
+	return nil
+}
+
+func (f Files) remove(ctx context.Context, path string) error {
+	if f.elsewhere() {
+		return f.forward(ctx, &fileTask{what: fileRemove, path: path})
+	}
 	p, err := parsePath(path)
 	if err == nil && path == "" {
 		err = ErrIsDirectory
 	}
 	if err != nil {
-		return fmt.Errorf("remove %q: %w", path, err)
+		return err
 	}
 	defer f.lockEmptying(ctx, p.up())()
 	loser := false
-	err = f.b.writeFiles(ctx, []string{p.key, p.dir, p.up()}, func(w *fileWrite) error {
+	err = f.write(ctx, []string{p.key, p.dir, p.up()}, func(w *fileWrite) error {
 		s, err := f.opened()
 		if err != nil {
 			return err
@@ -48,25 +58,32 @@ func (f Files) Remove(ctx context.Context, path string) error {
 	if err == nil && loser {
 		_, err = f.b.Delete(ctx, p.key, Cond{})
 	}
-	if err != nil {
-		return fmt.Errorf("remove %q: %w", path, err)
-	}
-	return nil
+	return err
 }
 
 // Rmdir takes an empty directory away. The one that it was in stays.
 func (f Files) Rmdir(ctx context.Context, path string) error {
+	if err := f.rmdir(ctx, path); err != nil {
+		return fmt.Errorf("remove directory %q: %w", path, err)
+	}
+	return nil
+}
+
+func (f Files) rmdir(ctx context.Context, path string) error {
+	if f.elsewhere() {
+		return f.forward(ctx, &fileTask{what: fileRmdir, path: path})
+	}
 	p, err := parsePath(path)
 	if err == nil && path == "" {
 		err = ErrDirectoryInUse
 	}
 	if err != nil {
-		return fmt.Errorf("remove directory %q: %w", path, err)
+		return err
 	}
 	up := upOf(p.dir)
 	explicit := f.hasMarker(ctx, up)
 	defer f.b.s.dirs.lock(f.b.id, dirUse{p.dir, true}, dirUse{up, !explicit})()
-	err = f.b.writeFiles(ctx, []string{p.key, p.dir, up}, func(w *fileWrite) error {
+	return f.write(ctx, []string{p.key, p.dir, up}, func(w *fileWrite) error {
 		s, err := f.opened()
 		if err != nil {
 			return err
@@ -88,10 +105,6 @@ func (f Files) Rmdir(ctx context.Context, path string) error {
 		w.remove(p.dir)
 		return f.keepDirectory(ctx, s, w, up, p.dir)
 	})
-	if err != nil {
-		return fmt.Errorf("remove directory %q: %w", path, err)
-	}
-	return nil
 }
 
 // upOf is what the keys in the directory above begin with, of a directory's own key.

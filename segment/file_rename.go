@@ -9,8 +9,11 @@ import (
 // Rename gives a file another name, as one write; a file that has the name is replaced by it. A directory may replace an empty one; all that is in it
 // moves as [Bucket.RenamePrefix] says. Between two names of one file, and from a name to itself, it does nothing.
 func (f Files) Rename(ctx context.Context, from, to string) error {
-	err := f.rename(ctx, from, to)
-	if err != nil {
+	do := f.rename
+	if f.elsewhere() {
+		do = f.renameElsewhere
+	}
+	if err := do(ctx, from, to); err != nil {
 		return fmt.Errorf("rename %q to %q: %w", from, to, err)
 	}
 	return nil
@@ -49,11 +52,35 @@ func (f Files) rename(ctx context.Context, from, to string) error {
 	return f.renameFile(ctx, src, dst)
 }
 
+// renameElsewhere has the home rename a file or directory, which this segment's handles follow: none writes meanwhile.
+func (f Files) renameElsewhere(ctx context.Context, from, to string) error {
+	s, err := f.opened()
+	if err != nil {
+		return err
+	}
+	at, _ := f.lookup(ctx, s, from) // what is not here yet no handle has
+	f.b.open.moving.Lock()
+	defer f.b.open.moving.Unlock()
+	if err := f.forward(ctx, &fileTask{what: fileRename, path: from, to: to}); err != nil {
+		return err
+	}
+	dst, err := parsePath(to)
+	switch {
+	case err != nil:
+		return err
+	case at.isDir:
+		f.b.open.movedBelow(at.dir, dst.dir)
+	case at.version != nil:
+		f.b.open.moved(at.links.id, at.key, dst.key)
+	}
+	return nil
+}
+
 func (f Files) renameFile(ctx context.Context, src, dst place) error {
 	defer f.lockMoving(ctx, src.up(), dst.up())()
 	f.b.open.moving.RLock()
 	defer f.b.open.moving.RUnlock()
-	return f.b.writeFiles(ctx, []string{src.key, src.dir, src.up(), dst.key, dst.dir}, func(w *fileWrite) error {
+	return f.write(ctx, []string{src.key, src.dir, src.up(), dst.key, dst.dir}, func(w *fileWrite) error {
 		s, err := f.opened()
 		if err != nil {
 			return err
@@ -125,7 +152,7 @@ func (f Files) renameDirectory(ctx context.Context, src, dst place) error {
 	}
 	up := upOf(src.dir)
 	defer f.b.s.dirs.lock(f.b.id, dirUse{src.dir, true}, dirUse{up, true}, dirUse{dst.dir, true}, dirUse{dir: dst.up()})()
-	if err := f.prepareMove(ctx, src, dst, up); err != nil {
+	if err := f.prepareMove(ctx, src, dst, up); err != nil { // it does no request: the rename itself does
 		return err
 	}
 	f.b.open.moving.Lock()
@@ -133,7 +160,7 @@ func (f Files) renameDirectory(ctx context.Context, src, dst place) error {
 	if err := f.marksBelow(ctx, src.dir, dst.dir, false); err != nil {
 		return err
 	}
-	if _, err := f.b.RenamePrefix(ctx, src.dir, dst.dir, RenameOptions{Replace: true}); err != nil {
+	if _, err := f.b.renameDirectory(ctx, src.dir, dst.dir, RenameOptions{Replace: true}, Cond{request: f.request}); err != nil {
 		return err
 	}
 	f.b.open.movedBelow(src.dir, dst.dir)

@@ -63,7 +63,10 @@ func (f Files) SetXattr(ctx context.Context, path, name, value string, how SetXa
 	if name == "" || len(name) > maxName || strings.Contains(name, "\x00") {
 		return fmt.Errorf("an extended attribute's name of %d bytes: %w", len(name), ErrInvalidArgument)
 	}
-	_, err := f.edit(ctx, path, FileID{}, func(a *fileAttrs) error {
+	if len(value) > MaxXattrBytes {
+		return fmt.Errorf("%d bytes: %w", len(value), ErrXattrTooLarge)
+	}
+	_, err := f.edit(ctx, &fileTask{what: fileSetXattr, path: path, name: name, value: value, how: how}, func(a *fileAttrs) error {
 		_, ok := a.xattrs[name]
 		switch {
 		case ok && how == CreateXattr:
@@ -82,7 +85,7 @@ func (f Files) SetXattr(ctx context.Context, path, name, value string, how SetXa
 
 // RemoveXattr takes an extended attribute away.
 func (f Files) RemoveXattr(ctx context.Context, path, name string) error {
-	_, err := f.edit(ctx, path, FileID{}, func(a *fileAttrs) error {
+	_, err := f.edit(ctx, &fileTask{what: fileRemoveXattr, path: path, name: name}, func(a *fileAttrs) error {
 		if _, ok := a.xattrs[name]; !ok {
 			return ErrNoSuchXattr
 		}

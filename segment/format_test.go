@@ -132,8 +132,8 @@ func formats(t testing.TB) map[string]struct {
 	v, r, e, d := sampleVersion(t), sampleRecord(t), sampleEntry(t), sampleDoc()
 	rt := root{chunk.ID{1}, chunk.ID{2}, Vector{sampleOrigin: 5, Origin{9, 1}: 1}, *r.settings, nil}
 	remembering := root{seen: Vector{sampleOrigin: 5}, settings: settingsRecord{homed(), sampleID}, done: doneList{
-		{sampleOlder, RequestName{1}, outcome{sampleOlder, true, false}},
-		{sampleID, RequestName{2}, outcome{sampleOlder, false, true}},
+		{sampleOlder, RequestName{1}, outcome{version: sampleOlder, null: true}},
+		{sampleID, RequestName{2}, outcome{version: sampleOlder, marker: true}},
 	}}
 	req := &Request{
 		Bucket: BucketID{1, 2}, Name: RequestName{3}, acks: []RequestName{{4}, {5}}, verb: verbPut, key: "k", put: &Version{Key: "k", Content: v.Content, Attrs: v.Attrs},
@@ -141,7 +141,7 @@ func formats(t testing.TB) map[string]struct {
 		payload: [][]byte{[]byte("payload")},
 	}
 	remove := &Request{Bucket: BucketID{1, 2}, Name: RequestName{3}, verb: verbRemove, key: "k", ref: VersionRef{ID: sampleID, Null: true}, cond: Cond{Match: []string{}, Open: []VersionID{}}}
-	ans := &Answer{outcome{sampleID, true, true}, refusalOf(ErrPrecondition), "the current version is another", Vector{sampleOrigin: 5}, true}
+	ans := &Answer{outcome{version: sampleID, null: true, marker: true}, refusalOf(ErrPrecondition), "the current version is another", Vector{sampleOrigin: 5}, true}
 	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4}}
 	fa := fileAttrs{SymbolicLink, 0o6750, 1000, 100, 1795000000123456789, -5, FileID{1, 2}, 77, "../target", map[string]string{"user.a": "1", "user.b": "\x00"}, nil}
 	re := &rootEntry{0x79, rt.appendTo(nil), counters{1, 2, 3, 4}}
@@ -172,7 +172,7 @@ func formats(t testing.TB) map[string]struct {
 		}
 		return r.Append(nil), nil
 	}
-	return map[string]format{
+	all := map[string]format{
 		"version-amended": {av.appendTo(nil, false), func(b []byte) ([]byte, error) {
 			v, err := parseVersion(b)
 			if err != nil {
@@ -253,7 +253,8 @@ func formats(t testing.TB) map[string]struct {
 			}
 			return d.appendTo(nil), nil
 		}},
-		"record-request": {(&record{VersionID: sampleID, request: &answered{RequestName{1, 2}, outcome{sampleOlder, true, false}, false, []Dot{sampleOlder.Dot}}}).appendTo(nil), rerecord},
+		"record-request": {(&record{VersionID: sampleID, request: &answered{RequestName{1, 2}, outcome{version: sampleOlder, null: true}, false, []Dot{sampleOlder.Dot}}}).appendTo(nil), rerecord},
+		"record-told":    {(&record{VersionID: sampleID, request: &answered{RequestName{1, 2}, Renamed{Keys: 3, Versions: 4}.outcome(), true, nil}}).appendTo(nil), rerecord},
 		"request":        {req.Append(nil), rerequest},
 		"request-remove": {remove.Append(nil), rerequest},
 		"answer": {ans.Append(nil), func(b []byte) ([]byte, error) {
@@ -327,6 +328,10 @@ func formats(t testing.TB) map[string]struct {
 			return st.appendTo(nil, 42), nil
 		}},
 	}
+	for name, r := range sampleTasks() {
+		all["request-"+name] = format{r.Append(nil), rerequest}
+	}
+	return all
 }
 
 func TestFormatsAreThoseOfTheGoldenFiles(t *testing.T) {

@@ -19,6 +19,10 @@ import (
 // ErrNotAsked says that a request was not sent: nothing was done.
 var ErrNotAsked = errors.New("the home cannot be asked")
 
+// ErrHomeAway says that the bucket's home, which a write was to be made at, did not answer. It comes with ErrUnavailable, and says in words whether
+// anything may have been written.
+var ErrHomeAway = errors.New("the home does not answer")
+
 // ForwardFunc hands a request to a segment and returns its answer. An error that is ErrNotAsked says that it was not sent; after any other
 // nothing is known of the outcome. The request is not changed, and not used when it has returned.
 type ForwardFunc func(ctx context.Context, home ID, r *Request) (*Answer, error)
@@ -123,9 +127,9 @@ func (b *Bucket) persist(ctx context.Context, r *Request, a *asked) (outcome, er
 		}
 		switch late := pause > 0 && time.Since(began)+pause > b.s.cfg.ForwardPatience; {
 		case unknown != nil && (late || ctx.Err() != nil):
-			return outcome{}, fmt.Errorf("whether it was written is not known: %w: %w", unknown, ErrUnavailable)
+			return outcome{}, fmt.Errorf("whether it was written is not known: %w: %w: %w", unknown, ErrHomeAway, ErrUnavailable)
 		case unknown == nil && (late || ctx.Err() != nil || !wait):
-			return outcome{}, fmt.Errorf("nothing was written: %w: %w", err, ErrUnavailable)
+			return outcome{}, fmt.Errorf("nothing was written: %w: %w: %w", err, ErrHomeAway, ErrUnavailable)
 		}
 		select {
 		case <-time.After(pause):

@@ -95,6 +95,10 @@ func (b *Bucket) performAcked(ctx context.Context, r *Request) (out outcome, ack
 	}
 	c := r.cond
 	c.request = &answering{name: r.Name, forgets: forgets}
+	if r.task != nil {
+		out, err = r.task.do(ctx, b, r, c)
+		return out, c.request.done && err == nil, err
+	}
 	switch r.verb {
 	case verbPut:
 		var v Version
@@ -116,7 +120,9 @@ func (b *Bucket) performAcked(ctx context.Context, r *Request) (out outcome, ack
 	return out, c.request.done && err == nil, err
 }
 
-func (d Deleted) outcome() outcome { return outcome{d.Version, d.Null, d.Marker} }
+func (d Deleted) outcome() outcome {
+	return outcome{version: d.Version, null: d.Null, marker: d.Marker}
+}
 
 func (o outcome) deleted() Deleted { return Deleted{o.marker, o.version, o.null} }
 

@@ -32,14 +32,22 @@ type Renamed struct {
 // than half of Config.RenameBytes, and with ErrInvalidArgument for a key that would become too long, or where one of src and dst holds the other.
 // Writers of the bucket wait for it, but not for most of its work.
 func (b *Bucket) RenamePrefix(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
-	r, err := b.renameDirectory(ctx, src, dst, o)
+	r, err := b.renamePrefix(ctx, src, dst, o)
 	if err != nil {
 		return Renamed{}, fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
 	return r, nil
 }
 
-func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameOptions) (_ Renamed, err error) {
+func (b *Bucket) renamePrefix(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
+	if b.elsewhere() {
+		return b.forwardRename(ctx, src, &renameTask{dst, true, o})
+	}
+	return b.renameDirectory(ctx, src, dst, o, Cond{})
+}
+
+// renameDirectory is that of this segment; it does c's request, and judges no condition.
+func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameOptions, c Cond) (_ Renamed, err error) {
 	if err := errors.Join(checkDirectories(src, dst), checkKey(src), checkKey(dst)); err != nil {
 		return Renamed{}, err
 	}
@@ -54,11 +62,11 @@ func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameO
 		return Renamed{}, err
 	}
 	defer ack.await(ctx, &err)
-	done, err := b.s.roomToRename(ctx)
+	leave, err := b.s.roomToRename(ctx)
 	if err != nil {
 		return Renamed{}, err
 	}
-	defer done()
+	defer leave()
 	look := func(mode Versioning) (*expansion, error) {
 		m := &rename{src: src, dst: dst, mode: mode}
 		return b.look(ctx, &expander{m: m, most: math.MaxInt64, limit: b.s.mostRenamed(), whole: true, o: o})
@@ -80,10 +88,13 @@ func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameO
 		}
 	}
 	r := &record{deps: v.deps, effects: x.effects, rename: &rename{x.count, src, dst, mode, x.digest}}
+	done := Renamed{Keys: x.keys, Versions: x.moved}
+	c.note(r, done.outcome(), true)
 	if err := ack.submit(plan{b: b, r: r, own: v.own, hint: &hint{heads: x.heads}, moves: true}); err != nil {
 		return Renamed{}, err
 	}
-	return Renamed{x.keys, x.moved, r.VersionID}, nil
+	done.ID = r.VersionID
+	return done, nil
 }
 
 // look expands a rename in the bucket's state of this moment.
@@ -191,14 +202,22 @@ func (s *Segment) renamed() (sum int64) {
 // Rename moves one key, as one write: what [Bucket.RenamePrefix] does to each. Writers of other keys do not wait for it. It fails with
 // ErrNoSuchKey, or a [MarkerError], when src has no content, and with [ErrTargetExists].
 func (b *Bucket) Rename(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
-	r, err := b.renameKey(ctx, src, dst, o)
+	r, err := b.renameOne(ctx, src, dst, o)
 	if err != nil {
 		return Renamed{}, fmt.Errorf("rename %q to %q: %w", src, dst, err)
 	}
 	return r, nil
 }
 
-func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions) (_ Renamed, err error) {
+func (b *Bucket) renameOne(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
+	if b.elsewhere() {
+		return b.forwardRename(ctx, src, &renameTask{dst, false, o})
+	}
+	return b.renameKey(ctx, src, dst, o, Cond{})
+}
+
+// renameKey is that of this segment; it does c's request, and judges no condition.
+func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions, c Cond) (_ Renamed, err error) {
 	if err := errors.Join(checkKey(src), checkKey(dst)); err != nil {
 		return Renamed{}, err
 	}
@@ -242,10 +261,13 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 			r.rename.count++
 		}
 	}
+	done := Renamed{Keys: 1, Versions: int64(last)}
+	c.note(r, done.outcome(), true)
 	if err := ack.submit(plan{b: b, r: r, own: v[0].own, moves: true}); err != nil {
 		return Renamed{}, err
 	}
-	return Renamed{1, int64(last), r.VersionID}, nil
+	done.ID = r.VersionID
+	return done, nil
 }
 
 // rename takes in what a peer says of a directory, in an entry of its own: from the expansion until it is applied nothing of the bucket changes, so

@@ -19,6 +19,7 @@ type Request struct {
 	cond Cond
 	ref  VersionRef // what is removed or kept
 	put  *Version   // what is written: content and attributes
+	task task       // a verb's own arguments; nil for none
 	// payload are chunks of the content that are durable nowhere yet, and become so with the record.
 	payload [][]byte
 }
@@ -30,6 +31,12 @@ const (
 	verbDelete
 	verbRemove
 	verbResolve
+	verbAttribute // these have arguments: see task
+	verbLock
+	verbRename
+	verbFile
+	verbFlush
+	verbMerge
 )
 
 const (
@@ -43,6 +50,7 @@ const (
 	requestFieldPut     = 8
 	requestFieldPayload = 9
 	requestFieldAck     = 10
+	requestFieldTask    = 11
 )
 
 const (
@@ -69,6 +77,9 @@ func (r *Request) Append(b []byte) []byte {
 	}
 	for _, a := range r.acks {
 		b = putMessage(b, requestFieldAck, a[:])
+	}
+	if r.task != nil {
+		b = putPart(b, requestFieldTask, r.task.appendTo)
 	}
 	return b
 }
@@ -105,12 +116,14 @@ func ParseRequest(b []byte) (*Request, error) {
 			if r.acks = append(r.acks, n); len(r.acks) > maxAcks {
 				err = badFormat("request")
 			}
+		case requestFieldTask:
+			r.task, err = parseTask(r.verb, f.b)
 		default: // a write that is done in part is another write
 			err = badFormat("request")
 		}
 		return err
 	})
-	if err == nil && (r.verb < verbPut || r.verb > verbResolve || (r.verb == verbPut) != (r.put != nil) || r.Name == RequestName{}) {
+	if err == nil && (!r.whole() || r.Name == RequestName{}) {
 		err = badFormat("request")
 	}
 	return r, err
@@ -202,7 +215,9 @@ const unavailable refusal = 1
 // refusals are the reasons that mean the same at both ends; of any other nothing more is said than that it was not done now.
 func refusals() []error {
 	return []error{unavailable: ErrUnavailable, 2: ErrPrecondition, 3: ErrNoSuchKey, 4: ErrNoSuchVersion, 5: ErrNoSuchBucket, 6: ErrInvalidArgument, 7: ErrNotHome,
-		8: ErrFull, 9: ErrRefused, 10: ErrLocked, 11: ErrNoLocks, 12: ErrNotCopied}
+		8: ErrFull, 9: ErrRefused, 10: ErrLocked, 11: ErrNoLocks, 12: ErrNotCopied, 13: ErrTargetExists, 14: ErrTooManyKeys, 15: ErrReadOnly, 16: ErrMergeConflict,
+		17: ErrFileExists, 18: ErrNotDirectory, 19: ErrIsDirectory, 20: ErrDirectoryInUse, 21: ErrNameTooLong, 22: ErrStaleFile, 23: ErrTooManyLinks, 24: ErrNoSuchXattr,
+		25: ErrXattrTooLarge}
 }
 
 // refusalOf is the code of an error.
@@ -248,7 +263,8 @@ func (a *Answer) Append(b []byte) []byte {
 	b = putBytes(b, 2, a.why[:min(len(a.why), maxWhy)])
 	b = a.outcome.appendTo(b, 3, false)
 	b = putSome(b, 5, a.seen.appendTo)
-	return putBool(b, 6, a.acked)
+	b = putBool(b, 6, a.acked)
+	return putBytes(b, 7, a.told)
 }
 
 // ParseAnswer reads an answer.
@@ -267,6 +283,8 @@ func ParseAnswer(b []byte) (*Answer, error) {
 			a.seen, err = parseVector(f.b)
 		case 6:
 			a.acked = f.n != 0
+		case 7:
+			err = a.outcome.takeTold(f)
 		}
 		return err
 	})
@@ -285,7 +303,11 @@ func (r *Request) template() Version {
 
 // check refuses what no segment asks for.
 func (r *Request) check() error {
-	if err := checkKey(r.key); err != nil {
+	check := r.ofKey
+	if r.task != nil {
+		check = func() error { return r.task.check(r) }
+	}
+	if err := check(); err != nil {
 		return err
 	}
 	if r.put == nil {

@@ -28,12 +28,12 @@ func reservedFor(key, prefix string) bool { return reserved(key) && prefix == ""
 
 // restoreReserved makes a reserved key what it was. What is written to it at the same time may win or lose: it says nothing alone.
 func (b *Bucket) restoreReserved(ctx context.Context, d Difference) error {
-	return b.writeFiles(ctx, []string{d.Key}, func(w *fileWrite) error {
-		if d.To == nil {
-			w.remove(d.Key)
-			return nil
-		}
-		w.put(d.Key, *d.To)
-		return nil
-	})
+	t := &fileTask{what: fileUnreserve, path: d.Key}
+	if d.To != nil {
+		t.what, t.attrs = fileReserve, d.To.Attrs.appendTo(nil)
+	}
+	if f := b.Files(); f.elsewhere() {
+		return f.forward(ctx, t)
+	}
+	return b.Files().reserve(ctx, t)
 }

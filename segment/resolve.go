@@ -38,7 +38,7 @@ func (b *Bucket) planResolution(ctx context.Context, key string, keep VersionRef
 		if kept.VersionID != h.current().VersionID && !slices.ContainsFunc(h.losers(), func(l *Version) bool { return l.VersionID == kept.VersionID }) {
 			return effect{}, fmt.Errorf("version %s is not in conflict: %w", kept.VersionID, ErrPrecondition)
 		}
-		out = outcome{kept.VersionID, kept.Null, kept.Marker}
+		out = outcome{version: kept.VersionID, null: kept.Null, marker: kept.Marker}
 		e := h.resolution(key, v.settings.Versioning, kept)
 		if e.hold == nil && len(e.gone) == 0 && len(e.over) == 0 {
 			return effect{}, errStop

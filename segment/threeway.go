@@ -123,7 +123,8 @@ type MergeOptions struct {
 	// Step, unless nil, is called for each key that is not the same on both sides, one at a time, with what was done so far.
 	Step func(MergeStep, Merged)
 
-	oneByOne bool // for tests that replay
+	id       SnapshotID // of the merge's document; zero for a new one
+	oneByOne bool       // for tests that replay
 }
 
 // mergersAtOnce is how many keys of a merge are written at a time: the log makes one batch of them.
@@ -133,17 +134,38 @@ const mergersAtOnce = 32
 // key, that are judged with what the target holds at that moment and move no payload. What is written to from after it began is left for the next
 // merge, which takes only what is new, in either direction.
 //
+// Under the policy [Home] it is the home of into that merges, of what it has seen, which is no less than is seen here; Step is then not called.
+//
 // A merge that ends early has done a part, and can be done again: it finds what it did. Only one that is whole is remembered.
-func Merge(ctx context.Context, from, into *Bucket, o MergeOptions) (Merged, error) {
+func Merge(ctx context.Context, from, into *Bucket, o MergeOptions) (done Merged, err error) {
+	if into.elsewhere() && !o.DryRun {
+		done, err = forwardMerge(ctx, from, into, o.Policy)
+	} else {
+		done, err = mergeHere(ctx, from, into, o)
+	}
+	if err != nil {
+		err = fmt.Errorf("merge %q into %q: %w", from.doc.Load().name, into.doc.Load().name, err)
+	}
+	return done, err
+}
+
+func mergeHere(ctx context.Context, from, into *Bucket, o MergeOptions) (Merged, error) {
 	m, err := newMerge(ctx, from, into, o)
 	if err != nil {
-		return Merged{}, fmt.Errorf("merge %q into %q: %w", from.doc.Load().name, into.doc.Load().name, err)
+		return Merged{}, err
 	}
 	defer m.branch.mergers.Unlock()
-	if err := m.run(ctx); err != nil {
-		return m.done, fmt.Errorf("merge %q into %q: %w", from.doc.Load().name, into.doc.Load().name, err)
+	err = m.run(ctx)
+	return m.done, err
+}
+
+// mergeable refuses what is no branch and its parent.
+func mergeable(from, into *Bucket) error {
+	if from.frozen != "" || into.frozen != "" {
+		return fmt.Errorf("of a snapshot: make a branch of it: %w", ErrReadOnly)
 	}
-	return m.done, nil
+	_, err := family(from, into)
+	return err
 }
 
 // merge is one three-way merge.
@@ -159,8 +181,8 @@ type merge struct {
 
 // newMerge leaves the branch's merges locked, unless it fails.
 func newMerge(ctx context.Context, from, into *Bucket, o MergeOptions) (*merge, error) {
-	if from.frozen != "" || into.frozen != "" {
-		return nil, fmt.Errorf("of a snapshot: make a branch of it: %w", ErrReadOnly)
+	if err := mergeable(from, into); err != nil {
+		return nil, err
 	}
 	branch, err := family(from, into)
 	if err != nil {
@@ -187,8 +209,10 @@ func (m *merge) prepare(ctx context.Context) (err error) {
 	}
 	s := m.from.s
 	m.doc = &mergeDoc{branch: m.branch.id, from: m.from.id, into: m.into.id, by: s.cfg.ID, root: n.bytes, stats: n.stats, seen: n.seen}
-	if err := s.random(m.doc.id[:]); err != nil {
-		return err
+	if m.doc.id = m.id; m.id == (SnapshotID{}) {
+		if err := s.random(m.doc.id[:]); err != nil {
+			return err
+		}
 	}
 	m.theirs, err = m.from.freeze(m.doc.kept(), "merged")
 	return err

@@ -395,7 +395,7 @@ func (b *Bucket) planRemoval(ctx context.Context, key string, ref VersionRef, c 
 	if err != nil {
 		return p, outcome{}, err
 	}
-	return p, outcome{found.VersionID, found.Null, found.Marker}, nil
+	return p, outcome{version: found.VersionID, null: found.Null, marker: found.Marker}, nil
 }
 
 func checkKey(key string) error {
