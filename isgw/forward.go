@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// forwarding is the version of the protocol since which requests are handed to homes.
-	forwarding = 2
 	// maxForwards bounds the requests of one peer that are done at one time; more of them wait.
 	maxForwards = 64
 	// homeSilence is how long nothing may come of a home that is heard of: it takes payload in meanwhile.
@@ -24,15 +22,15 @@ const (
 // Forward hands a write to the home of a bucket, as segment.Config.Forward wants it. The home needs a link of its own with this segment: nobody
 // passes requests on.
 func (l *Lazy) Forward(ctx context.Context, home segment.ID, r *segment.Request) (*segment.Answer, error) {
-	s, err := l.sessionOf(home)
+	s, err := l.sessionOf(home, r.Protocol())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, segment.ErrNotAsked)
 	}
 	return s.forward(ctx, r)
 }
 
-// sessionOf is the session with a peer that can be handed requests.
-func (l *Lazy) sessionOf(peer segment.ID) (*session, error) {
+// sessionOf is the session with a peer that can be handed requests of a version of the protocol.
+func (l *Lazy) sessionOf(peer segment.ID, protocol uint64) (*session, error) {
 	l.mu.Lock()
 	links := l.links
 	l.mu.Unlock()
@@ -49,8 +47,8 @@ func (l *Lazy) sessionOf(peer segment.ID) (*session, error) {
 		return nil, k.whyDown()
 	case s.deaf():
 		return nil, fmt.Errorf("nothing is heard of %s", s.conn.Peer().Name)
-	case s.hello.Protocol < forwarding:
-		return nil, fmt.Errorf("%s is of an older build, which takes no requests", s.conn.Peer().Name)
+	case s.hello.Protocol < protocol:
+		return nil, fmt.Errorf("%s is of an older build, which takes no such requests", s.conn.Peer().Name)
 	}
 	return s, nil
 }

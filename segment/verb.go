@@ -11,8 +11,7 @@ import (
 type keyWrite struct {
 	does string // to the key, as its errors say
 
-	// ask says which key is written, and on what condition. It is what the bucket's home is asked to do where writes are made there; without
-	// a verb, the write is made wherever it comes.
+	// ask says which key is written, and on what condition. It is what the bucket's home is asked to do where writes are made there.
 	ask     Request
 	payload []chunk.Chunk                     // chunks of the content that are durable nowhere yet
 	open    func(path []chunk.ID) chunk.Store // what the home reads the content from; nil: what is here
@@ -28,7 +27,7 @@ type keyWrite struct {
 // write makes a write of one key: durable, and there for every reader, when it returns; and at a second segment too, where the bucket's settings
 // say so.
 func (b *Bucket) write(ctx context.Context, w *keyWrite) (out outcome, err error) {
-	if w.ask.verb != 0 && w.ask.cond.request == nil && b.elsewhere() {
+	if w.ask.cond.request == nil && b.elsewhere() {
 		out, err = b.forward(ctx, w.request(), w.open)
 	} else {
 		out, err = b.writeHere(ctx, w)

@@ -176,6 +176,10 @@ func faultOf(err error) *fault {
 		f := errServiceUnavailable.say("The write is durable at this segment, but no second segment confirmed it in time, as the bucket asks for. It may show. Repeat it.")
 		f.cause = err
 		return f.withHeader("Retry-After", retryAfter)
+	case errors.Is(err, segment.ErrHomeAway):
+		f := errServiceUnavailable.say("%v. Repeat the request.", err)
+		f.cause = err
+		return f.withHeader("Retry-After", retryAfter)
 	case unavailable(err):
 		return (&fault{code: errServiceUnavailable, cause: err}).withHeader("Retry-After", retryAfter)
 	}

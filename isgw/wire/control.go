@@ -12,9 +12,9 @@ import (
 )
 
 // Protocol is the version of the link protocol that this build speaks. Peers speak the smaller of theirs, which must be at least MinProtocol.
-// Since version 2 writes are handed to homes.
+// Since version 2 writes are handed to homes, since version 3 those that have arguments of their own.
 const (
-	Protocol    = 2
+	Protocol    = 3
 	MinProtocol = 1
 )
 
