@@ -3,7 +3,6 @@ package pack
 import (
 	"sync"
 
-	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/internal/vfs"
 )
 
@@ -22,8 +21,9 @@ type batch struct {
 // item is a chunk in a batch. Where it comes to lie in a pack is known when the batch is written.
 type item struct {
 	record
-	at  int   // in the buffer
-	was Entry // that it replaces
+	at    int   // in the buffer
+	was   Entry // that it replaces
+	moves bool  // it is the same chunk elsewhere: that is replaced, or nothing
 }
 
 // outcome tells those who wait.
@@ -43,12 +43,13 @@ func (b *batch) fits(length, limit int) bool {
 }
 
 // add reserves a place. The caller fills it in with fill, and calls copying.Done.
-func (b *batch) add(k Key, class chunk.Class, f form, was Entry, limit int) int {
-	space := int(recordSpace(len(f.payload)))
+func (b *batch) add(it item, limit int) int {
+	space := int(recordSpace(int(it.length)))
 	if b.n+space > len(b.buf) { // only ever when the batch is empty: nobody is copying
 		b.buf = vfs.Buffer(int(vfs.AlignUp(int64(max(space, limit)))))
 	}
-	b.items = append(b.items, item{record: record{key: k, class: class, length: uint32(len(f.payload)), size: uint32(f.size), codec: f.codec}, at: b.n, was: was})
+	it.at = b.n
+	b.items = append(b.items, it)
 	b.n += space
 	b.copying.Add(1)
 	return len(b.items) - 1

@@ -32,6 +32,10 @@ type form struct {
 	lent    *[]byte // what payload lies in, if it is not the chunk
 }
 
+func (f form) item(k Key, class chunk.Class, was Entry) item {
+	return item{record: record{key: k, class: class, length: uint32(len(f.payload)), size: uint32(f.size), codec: f.codec}, was: was}
+}
+
 // forms lends memory for chunks in another form than they are asked for.
 type forms struct{ pool sync.Pool } // of *[]byte
 

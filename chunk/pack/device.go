@@ -9,9 +9,11 @@ import (
 	"os"
 	"path"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/chunk/idset"
 	"github.com/edgefs/edgefs/internal/vfs"
 )
 
@@ -63,6 +65,7 @@ type Device struct {
 	pulse   *pulse
 	pulsing sync.WaitGroup
 	closing chan struct{} // closed by Close
+	ending  chan struct{} // closed when Close begins
 	learnt  chan struct{} // closed when the front has learnt the index, or will not
 	unlearn func()        // ends that
 
@@ -76,6 +79,9 @@ type Device struct {
 	handles handles
 
 	indexing sync.Mutex // held to change an entry that depends on what it was
+
+	sweeping  sync.Mutex                // held by the cycle of collection that there is
+	condemned atomic.Pointer[idset.Set] // by it; nil for nothing
 }
 
 // Stats are the figures of a device.
@@ -135,6 +141,7 @@ func openDevice(ctx context.Context, opts Options) (*Device, error) {
 		packs:   map[uint64]*pack{},
 		sealing: make(chan *pack, 2),
 		closing: make(chan struct{}),
+		ending:  make(chan struct{}),
 		pulse:   newPulse(opts),
 		stats:   Stats{Chunks: map[chunk.Class]Count{}},
 	}
@@ -227,6 +234,7 @@ func (d *Device) Close() error {
 		return nil
 	}
 	d.closed = true
+	close(d.ending)
 	d.mu.Unlock()
 	done := make(chan error, 1)
 	go func() { done <- d.end() }()
@@ -263,7 +271,6 @@ func (d *Device) release() error {
 	d.handles.close()
 	var err error
 	for _, p := range d.packs {
-
 		err = errors.Join(err, p.closeWrite())
 	}
 	if d.index != nil {

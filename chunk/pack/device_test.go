@@ -257,7 +257,7 @@ func TestNoFlippedBitIsServed(t *testing.T) {
 	wantAllBut(t, opts, all, 0)
 }
 
-func fileSize(t *testing.T, sys vfs.FS, name string) int64 {
+func fileSize(t testing.TB, sys vfs.FS, name string) int64 {
 	i, err := sys.Stat(name)
 	must(t, err)
 	return i.Size

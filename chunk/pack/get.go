@@ -195,14 +195,16 @@ func (v view) readAgain(f found, cause error, yield func(chunk.Chunk) error, fai
 		failed.note(fmt.Errorf("chunk %v: %w", f.key.ID, cause))
 		return nil
 	}
-	moved, err := v.d.forget(f)
+	now, dropped, err := v.d.forget(f)
 	switch {
 	case err != nil:
 		failed.note(fmt.Errorf("chunk %v: %w: %w", f.key.ID, chunk.ErrUnavailable, err))
-	case moved.Class != 0:
-		return v.readSpan([]found{{f.key, moved}}, yield, failed)
-	default:
+	case dropped:
 		failed.note(fmt.Errorf("chunk %v: %w", f.key.ID, chunk.ErrCorrupt))
+	case now.Class == 0: // it was collected
+		failed.note(fmt.Errorf("chunk %v: %w", f.key.ID, chunk.ErrNotFound))
+	default:
+		return v.readSpan([]found{{f.key, now}}, yield, failed)
 	}
 	return nil
 }
@@ -223,26 +225,25 @@ func (d *Device) readNow(generation uint64, buf []byte, off int64) error {
 	return nil
 }
 
-// forget removes the entry of a damaged copy and counts it, unless the entry has changed: then it returns the new one. On a full disk
+// forget removes the entry of a damaged copy and counts it, unless the entry has changed: then it returns the new one, zero for none. On a full disk
 // the entry stays, to be found damaged again.
-func (d *Device) forget(f found) (moved Entry, err error) {
+func (d *Device) forget(f found) (now Entry, dropped bool, err error) {
 	d.indexing.Lock()
 	defer d.indexing.Unlock()
-	var now Entry
 	if err := d.index.Lookup([]Key{f.key}, func(_ int, e Entry) { now = e }); err != nil {
-		return Entry{}, err
+		return Entry{}, false, err
 	}
 	if now != f.entry {
-		return now, nil
+		return now, false, nil
 	}
 	if err := d.dropEntry(f); err != nil {
-		return Entry{}, err
+		return Entry{}, false, err
 	}
 	d.mu.Lock()
 	d.stats.Corrupt++
 	d.mu.Unlock()
 	d.log.Error("damaged chunk", "id", f.key.ID, "pack", packName(d.opts.Dir, f.entry.Generation), "offset", f.entry.Offset, "class", f.entry.Class)
-	return Entry{}, nil
+	return Entry{}, true, nil
 }
 
 func (d *Device) dropEntry(f found) error {

@@ -72,6 +72,15 @@ func (h *handles) drop(e *list.Element) {
 	f.closeUnused()
 }
 
+// forget keeps the handle of a pack no longer, if there is one: its file is going to be another's, or nobody's.
+func (h *handles) forget(generation uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.open[generation]; e != nil {
+		h.drop(e)
+	}
+}
+
 // closeUnused closes a file that was only read: an error says nothing.
 func (f *handle) closeUnused() {
 	if !f.kept && f.users == 0 {

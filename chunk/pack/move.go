@@ -135,14 +135,14 @@ func (d *Device) Keep(ctx context.Context, class chunk.Class, chunks []Stored) e
 	})
 }
 
-// Held says which of keys the device holds durably.
+// Held says which of keys the device holds durably, and not condemned.
 func (d *Device) Held(ctx context.Context, keys []Key) ([]bool, error) {
 	if err := d.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer d.leave()
 	held := make([]bool, len(keys))
-	if err := d.index.Lookup(keys, func(i int, e Entry) { held[i] = e.Class.Durable() }); err != nil {
+	if err := d.index.Lookup(keys, func(i int, e Entry) { held[i] = d.held(keys[i], e, chunk.Data) }); err != nil {
 		return nil, fmt.Errorf("%w: %w", chunk.ErrUnavailable, err)
 	}
 	return held, nil

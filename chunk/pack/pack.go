@@ -30,14 +30,18 @@ type pack struct {
 	w        vfs.File
 	headless bool // its header is damaged: it is read, and not written to
 
+	settled chan struct{} // closed when it was sealed, or could not be
+
 	mu      sync.Mutex // for those who look on; who writes changes these with the lock and reads them without
 	records []record   // for the footer; none once it is sealed
 	sealed  bool
 }
 
 func packName(dir string, generation uint64) string {
-	return path.Join(dir, packDir, fmt.Sprintf("%016x%s", generation, packSuffix))
+	return path.Join(packFolder(dir), fmt.Sprintf("%016x%s", generation, packSuffix))
 }
+
+func packFolder(dir string) string { return path.Join(dir, packDir) }
 
 func spareName(dir string, generation uint64) string {
 	return path.Join(dir, packDir, fmt.Sprintf("%016x%s", generation, spareSuffix))
@@ -81,6 +85,7 @@ func (d *Device) createPack(l lane, size int64, records int) (*pack, error) {
 		name:     packName(d.opts.Dir, generation),
 		capacity: capacity,
 		end:      dataStart,
+		settled:  make(chan struct{}),
 	}
 	if p.w, err = d.opts.FS.Open(temp, vfs.Create|vfs.Direct); err != nil {
 		return nil, err
@@ -99,16 +104,35 @@ func (d *Device) createPack(l lane, size int64, records int) (*pack, error) {
 
 // grant decides how large a new pack may be: less than usual when the disk gets full.
 func (d *Device) grant(need int64) (int64, error) {
-	free, err := d.opts.FS.Free(d.opts.Dir)
+	reserve := d.reserve()
+	free, err := d.freeBeyond(reserve)
+	if err == nil && free < need && d.shrinkSpares() {
+		free, err = d.freeBeyond(reserve)
+	}
 	if err != nil {
 		return 0, err
 	}
-	reserve := d.reserve()
-	free = (free - reserve) &^ (vfs.Align - 1)
 	if free < need {
 		return 0, fmt.Errorf("%w: %d bytes wanted beyond a reserve of %d", chunk.ErrFull, need, reserve)
 	}
 	return max(need, min(free, d.usualSize())), nil
+}
+
+func (d *Device) freeBeyond(reserve int64) (int64, error) {
+	free, err := d.opts.FS.Free(d.opts.Dir)
+	return (free - reserve) &^ (vfs.Align - 1), err
+}
+
+// shrinkSpares gives the room of files that are kept to be recycled back, and says whether there may have been any.
+func (d *Device) shrinkSpares() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range d.spares {
+		if err := shrink(d.opts.FS, name); err != nil {
+			d.log.Warn("the room of a spare file cannot be given back", "file", name, "err", err)
+		}
+	}
+	return len(d.spares) > 0
 }
 
 // usualSize is small for the first packs, so that a device takes little room before it holds much.
@@ -200,6 +224,7 @@ func (d *Device) sealAll() {
 		} else if err != nil {
 			_ = d.fail(fmt.Errorf("seal %s: %w", p.name, err))
 		}
+		close(p.settled)
 	}
 }
 

@@ -154,7 +154,7 @@ func (r *recovery) findPacks() error {
 // openPack reads a pack's header. When that is damaged the records still tell which pack they are of.
 func (r *recovery) openPack(generation uint64) error {
 	d := r.d
-	p := &pack{packInfo: packInfo{d.id, generation, durableLane}, name: packName(d.opts.Dir, generation)}
+	p := &pack{packInfo: packInfo{d.id, generation, durableLane}, name: packName(d.opts.Dir, generation), settled: make(chan struct{})}
 	f, err := d.opts.FS.Open(p.name, 0)
 	if err != nil {
 		return err
@@ -170,6 +170,7 @@ func (r *recovery) openPack(generation uint64) error {
 		d.log.Error("the header of a pack is damaged; its records are looked for", "file", p.name, "err", err)
 		d.stats.Corrupt++
 		p.headless = true
+		close(p.settled) // it is not sealed any more if it was not
 	case info.device != d.id:
 		return fmt.Errorf("%w: %s belongs to another device", ErrForeign, p.name)
 	case info.generation != generation:
@@ -385,6 +386,7 @@ func (r *recovery) openLanes() error {
 			if err := r.d.seal(old); err != nil && !isFull(err) {
 				return err
 			}
+			close(old.settled)
 		}
 		active[p.lane] = p
 	}

@@ -55,6 +55,12 @@ func (d *Device) allPacks() []*pack {
 	return packs
 }
 
+func (d *Device) hasPack(generation uint64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.packs[generation] != nil
+}
+
 type scrub struct {
 	d       *Device
 	domains map[Tag]chunk.Domain
@@ -83,7 +89,7 @@ func (s *scrub) pack(ctx context.Context, p *pack) error {
 	return nil
 }
 
-// records are those that a pack should hold.
+// records are those that a pack should hold; none of one that was compacted away.
 func (s *scrub) records(ctx context.Context, p *pack) ([]record, error) {
 	p.mu.Lock()
 	sealed, records := p.sealed, slices.Clone(p.records)
@@ -92,6 +98,9 @@ func (s *scrub) records(ctx context.Context, p *pack) ([]record, error) {
 		return records, nil
 	}
 	h, err := s.d.handles.get(s.d, p.generation)
+	if err != nil && !s.d.hasPack(p.generation) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +166,8 @@ func (s *scrub) span(i packInfo, chunks []found) error {
 }
 
 func (s *scrub) drop(f found) error {
-	moved, err := s.d.forget(f)
-	if err == nil && moved.Class == 0 {
+	_, dropped, err := s.d.forget(f)
+	if dropped {
 		s.report.Damaged++
 	}
 	return err

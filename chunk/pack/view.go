@@ -40,7 +40,7 @@ func (v view) Missing(ctx context.Context, ids []chunk.ID) ([]chunk.ID, error) {
 	defer v.d.leave()
 	keys := v.keys(ids)
 	held := make([]bool, len(keys))
-	if err := v.d.index.Lookup(keys, func(i int, e Entry) { held[i] = e.serves(v.class) }); err != nil {
+	if err := v.d.index.Lookup(keys, func(i int, e Entry) { held[i] = v.d.held(keys[i], e, v.class) }); err != nil {
 		return nil, fmt.Errorf("%w: %w", chunk.ErrUnavailable, err)
 	}
 	var missing []chunk.ID
@@ -145,13 +145,13 @@ func (d *Device) write(ctx context.Context, class chunk.Class, all []Key, claime
 	}
 	var outcomes []*outcome
 	for i, k := range keys {
-		if was[i].Class != 0 && was[i].serves(class) {
+		if d.held(k, was[i], class) {
 			d.flights.land(k)
 			written++
 			continue
 		}
 		f := formOf(claimed[i])
-		s, err := w.reserve(ctx, k, class, f, was[i])
+		s, err := w.reserve(ctx, f.item(k, class, was[i]))
 		if err != nil {
 			return err
 		}
@@ -163,6 +163,10 @@ func (d *Device) write(ctx context.Context, class chunk.Class, all []Key, claime
 		}
 	}
 	w.wake()
+	return d.awaitAll(ctx, outcomes)
+}
+
+func (d *Device) awaitAll(ctx context.Context, outcomes []*outcome) error {
 	for _, o := range outcomes {
 		if err := d.await(ctx, o.done); err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/internal/vfs"
 )
 
@@ -21,6 +20,7 @@ type writer struct {
 	free    []*batch
 	changed chan struct{} // closed when a batch was taken or got free
 	closing bool
+	retired uint64 // pack that takes no more, if it is the active one
 	kick    chan struct{}
 }
 
@@ -39,12 +39,12 @@ type slot struct {
 }
 
 // reserve finds a place for a chunk, and waits for one while two batches are full.
-func (w *writer) reserve(ctx context.Context, k Key, class chunk.Class, f form, was Entry) (slot, error) {
+func (w *writer) reserve(ctx context.Context, it item) (slot, error) {
 	for {
 		if err := w.d.usable(); err != nil {
 			return slot{}, err
 		}
-		s, wait, err := w.tryReserve(k, class, f, was)
+		s, wait, err := w.tryReserve(it)
 		if wait == nil || err != nil {
 			return s, err
 		}
@@ -55,7 +55,7 @@ func (w *writer) reserve(ctx context.Context, k Key, class chunk.Class, f form, 
 	}
 }
 
-func (w *writer) tryReserve(k Key, class chunk.Class, f form, was Entry) (s slot, wait chan struct{}, err error) {
+func (w *writer) tryReserve(it item) (s slot, wait chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closing {
@@ -67,10 +67,10 @@ func (w *writer) tryReserve(k Key, class chunk.Class, f form, was Entry) (s slot
 		w.forming.reset()
 	}
 	b := w.forming
-	if b == nil || !b.fits(len(f.payload), w.limit) {
+	if b == nil || !b.fits(int(it.length), w.limit) {
 		return slot{}, w.changed, nil
 	}
-	i := b.add(k, class, f, was, w.limit)
+	i := b.add(it, w.limit)
 	return slot{w, b, i, b.place(i), b.outcome}, nil, nil
 }
 
@@ -102,6 +102,7 @@ func (w *writer) close() {
 // commitAll commits batch after batch until the device is closed.
 func (w *writer) commitAll() {
 	for range w.kick {
+		w.obey()
 		for {
 			b, closing := w.take()
 			if b == nil && closing {
@@ -113,6 +114,25 @@ func (w *writer) commitAll() {
 			b.copying.Wait()
 			w.finish(b, w.commit(b))
 		}
+	}
+}
+
+// retire has a pack sealed if it is the active one.
+func (w *writer) retire(generation uint64) {
+	w.mu.Lock()
+	w.retired = generation
+	w.mu.Unlock()
+	w.wake()
+}
+
+// obey does what retire asks for. It is for the goroutine that commits.
+func (w *writer) obey() {
+	w.mu.Lock()
+	generation := w.retired
+	w.retired = 0
+	w.mu.Unlock()
+	if w.active != nil && w.active.generation == generation {
+		w.abandon()
 	}
 }
 
@@ -137,7 +157,9 @@ func (w *writer) broadcast() {
 // finish tells the outcome and makes the batch free for others.
 func (w *writer) finish(b *batch, err error) {
 	for i := range b.items {
-		w.d.flights.land(b.items[i].key)
+		if it := &b.items[i]; !it.moves {
+			w.d.flights.land(it.key)
+		}
 	}
 	b.outcome.err = err
 	close(b.outcome.done)
@@ -219,25 +241,28 @@ func (w *writer) abandon() {
 
 // publish brings a batch into the index, once it is durable.
 func (d *Device) publish(b *batch) error {
-	set := make([]Pair, len(b.items))
-	for i := range b.items {
-		set[i] = Pair{b.items[i].key, b.items[i].entry()}
-	}
+	set, were := make([]Pair, 0, len(b.items)), make([]Entry, 0, len(b.items))
 	d.indexing.Lock()
 	defer d.indexing.Unlock()
 	for i := range b.items {
-		if it := &b.items[i]; it.was.Class != 0 { // a cached copy, which may have been found damaged meanwhile
-			it.was = Entry{}
-			if err := d.index.Lookup([]Key{it.key}, func(_ int, e Entry) { it.was = e }); err != nil {
+		it := &b.items[i]
+		was := it.was
+		if was.Class != 0 { // it may have been found damaged, or collected, meanwhile
+			was = Entry{}
+			if err := d.index.Lookup([]Key{it.key}, func(_ int, e Entry) { was = e }); err != nil {
 				return fmt.Errorf("index: %w", err)
 			}
 		}
+		if it.moves && was != it.was {
+			continue
+		}
+		set, were = append(set, Pair{it.key, it.entry()}), append(were, was)
 	}
 	if err := d.index.Apply(set, nil); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	for i := range b.items {
-		d.count(set[i].Entry, b.items[i].was)
+	for i, p := range set {
+		d.count(p.Entry, were[i])
 	}
 	return nil
 }

@@ -26,7 +26,8 @@ func Layers() []Layer {
 		// Bytes.
 		{"chunk", nil},
 		{"chunk/chunktest", []string{"chunk"}},
-		{"chunk/pack", []string{"chunk", "internal/vfs"}},
+		{"chunk/idset", []string{"chunk"}},
+		{"chunk/pack", []string{"chunk", "chunk/idset", "internal/vfs"}},
 		{"chunk/stage", []string{"chunk", "internal/vfs"}},
 		{"chunk/...", []string{"chunk"}},
 		{"dedup", []string{"chunk"}},
