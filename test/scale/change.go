@@ -10,61 +10,6 @@ import (
 	"github.com/edgefs/edgefs/segment"
 )
 
-// hotVersions bounds the versions of the hot key: its writers take turns, so each waits for the disk.
-const hotVersions = 20_000
-
-// hot is one key with very many versions.
-func (b *bench) hot(ctx context.Context) ([]result, error) {
-	bucket, err := b.bucket(ctx, "hot", segment.Settings{Versioning: segment.Versioned})
-	if err != nil {
-		return nil, err
-	}
-	write := func(int) error {
-		_, err := bucket.Writer(ctx, 0).Commit(ctx, "hot", segment.Attrs{}, segment.Cond{})
-		return err
-	}
-	n := int(min(b.keys/50, hotVersions))
-	if _, err := timed(max(0, n-int(bucket.Stats().Versions)), write); err != nil {
-		return nil, err
-	}
-	puts, err := timed(200, write)
-	if err != nil {
-		return nil, err
-	}
-	var at segment.VersionRef
-	pages, err := timed(50, func(i int) error {
-		o := segment.ListVersionsOptions{Limit: 1000, KeyMarker: "hot", VersionMarker: at}
-		if at.Current() {
-			o.KeyMarker = ""
-		}
-		p, err := bucket.ListVersions(ctx, o)
-		at = p.NextVersionMarker
-		if !p.Truncated {
-			at = segment.VersionRef{}
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	removes, err := timed(200, func(int) error {
-		v, err := bucket.Stat(ctx, "hot", segment.VersionRef{})
-		if err == nil {
-			_, err = bucket.Remove(ctx, "hot", segment.VersionRef{ID: v.VersionID}, segment.Cond{})
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	what := fmt.Sprintf("of a key with %s versions, p50", count(uint64(n)))
-	return []result{
-		atMost(0, result{Name: "hot-put", What: "a new version " + what, Value: puts.at(0.5), Unit: "ms"}),
-		atMost(5, result{Name: "hot-page", What: "page of 1,000 versions " + what, Value: pages.at(0.5), Unit: "ms"}),
-		atMost(0, result{Name: "hot-remove", What: "removal of the current one " + what, Value: removes.at(0.5), Unit: "ms"}),
-	}, nil
-}
-
 // acknowledge is what it takes to keep the bucket as it is, with a hundred records over the last fold.
 func (b *bench) acknowledge(ctx context.Context) ([]result, error) {
 	bucket, err := b.largest(ctx)

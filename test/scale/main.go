@@ -72,19 +72,30 @@ type options struct {
 var figures = []struct {
 	name    string
 	measure func(*bench, context.Context) ([]result, error)
+	alone   bool // it needs no bucket that was loaded
 }{
-	{"load", (*bench).load},
-	{"start", (*bench).start},
-	{"pages", (*bench).pages},
-	{"points", (*bench).points},
-	{"delimiter", (*bench).delimiter},
-	{"listing", (*bench).listing},
-	{"s3", (*bench).s3},
-	{"hot", (*bench).hot},
-	{"acknowledge", (*bench).acknowledge},
-	{"diff", (*bench).diff},
-	{"rename", (*bench).rename},
-	{"file", (*bench).largeFile},
+	{"load", (*bench).load, false},
+	{"start", (*bench).start, false},
+	{"pages", (*bench).pages, false},
+	{"points", (*bench).points, false},
+	{"delimiter", (*bench).delimiter, false},
+	{"listing", (*bench).listing, false},
+	{"s3", (*bench).s3, false},
+	{"versions", (*bench).versions, true},
+	{"acknowledge", (*bench).acknowledge, false},
+	{"diff", (*bench).diff, false},
+	{"rename", (*bench).rename, true},
+	{"file", (*bench).largeFile, true},
+}
+
+// wanted are the figures that the options name, behind the load, where one of them needs that.
+func (o options) wanted() map[string]bool {
+	want := map[string]bool{}
+	for _, f := range figures {
+		want[f.name] = want[f.name] || len(o.only) == 0 || slices.Contains(o.only, f.name)
+		want["load"] = want["load"] || want[f.name] && !f.alone
+	}
+	return want
 }
 
 // bench is one run.
@@ -129,8 +140,9 @@ func (o options) run(ctx context.Context) (results []result, err error) {
 			err = errors.Join(err, b.close())
 		}
 	}()
+	want := o.wanted()
 	for _, f := range figures {
-		if len(o.only) > 0 && f.name != "load" && !slices.Contains(o.only, f.name) {
+		if !want[f.name] {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s ...\n", f.name)
