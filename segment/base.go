@@ -93,8 +93,9 @@ func parseInverted(b []byte) (VersionID, error) {
 
 // headOf reads a key's head; an empty one when nothing of the key is held.
 func (b *base) headOf(ctx context.Context, key string) (head, error) {
-	for _, region := range []byte{regionShown, regionHidden} {
-		v, ok, err := b.headTree.Get(ctx, headKey(region, key))
+	at := headKey(regionShown, key)
+	for _, at[0] = range []byte{regionShown, regionHidden} {
+		v, ok, err := b.headTree.Get(ctx, at)
 		if err != nil {
 			return head{}, fmt.Errorf("read head of %q: %w", key, err)
 		}

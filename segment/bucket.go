@@ -24,6 +24,8 @@ type Bucket struct {
 	stores dedup.Stores // what is durable here
 	trees  trees
 
+	settings atomic.Pointer[settingsRecord] // stored under mu; what it points to is never changed
+
 	unborn     atomic.Bool // a branch whose first root's nodes are not known to be here
 	tried      atomic.Bool // whether all of it is here, before a peer is asked
 	frozen     string      // name of the snapshot that this is, see freeze; else empty
@@ -50,25 +52,24 @@ type Bucket struct {
 	next uint64     // last dot number given out in life: see lastGiven
 	life uint32
 
-	mu       sync.RWMutex
-	base     *base
-	overlay  *overlay
-	layers   []layer // what the overlay has of the records behind positions that are or may be folded; see [Bucket.beginLayer]
-	tail     tail
-	others   Vector // what has been seen of other origins; replaced, never changed
-	applied  uint64 // of this life's writes
-	settings settingsRecord
-	done     doneList
-	since    uint64 // log position up to which the settings were applied
-	stats    counters
-	last     uint64      // log position of the last entry that touched the bucket
-	settled  uint64      // log position up to which the base is all of the bucket, whatever it covers: the log may have been cut there
-	cost     int64       // bytes of memory in overlay and tail, about, but for
-	renamed  int64       // what renames take there
-	seals    []*seal     // snapshots without a root, in the order of the log; the slice is replaced, never changed
-	patient  bool        // entries are applied with what peers have, too: not by the log's goroutine, which waits for nobody
-	ailing   atomic.Bool // something of the trees was lost and not mended: see Ailing
-	broken   error       // why entries can no longer be applied; what is here is then not to be believed
+	mu      sync.RWMutex
+	base    *base
+	overlay *overlay
+	layers  []layer // what the overlay has of the records behind positions that are or may be folded; see [Bucket.beginLayer]
+	tail    tail
+	others  Vector // what has been seen of other origins; replaced, never changed
+	applied uint64 // of this life's writes
+	done    doneList
+	since   uint64 // log position up to which the settings were applied
+	stats   counters
+	last    uint64      // log position of the last entry that touched the bucket
+	settled uint64      // log position up to which the base is all of the bucket, whatever it covers: the log may have been cut there
+	cost    int64       // bytes of memory in overlay and tail, about, but for
+	renamed int64       // what renames take there
+	seals   []*seal     // snapshots without a root, in the order of the log; the slice is replaced, never changed
+	patient bool        // entries are applied with what peers have, too: not by the log's goroutine, which waits for nobody
+	ailing  atomic.Bool // something of the trees was lost and not mended: see Ailing
+	broken  error       // why entries can no longer be applied; what is here is then not to be believed
 }
 
 func newBucket(s *Segment, id BucketID, doc *bucketDoc) *Bucket {
@@ -77,7 +78,7 @@ func newBucket(s *Segment, id BucketID, doc *bucketDoc) *Bucket {
 	b.doc.Store(doc)
 	b.stores = dedup.Stores{Data: s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: s.cfg.Chunks.Open(b.domain, chunk.Meta)}
 	b.trees = newTrees(b)
-	b.settings = settingsRecord{Settings: doc.settings}
+	b.settings.Store(&settingsRecord{Settings: doc.settings})
 	b.start()
 	return b
 }
@@ -100,12 +101,16 @@ func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
 
 // setBase makes base the bucket's, with nothing over it. The caller holds mu, or is alone.
 func (b *Bucket) setBase(n *base) {
-	b.base, b.stats, b.settings, b.since, b.done = n, n.stats, n.root.settings, max(n.at, n.covers), n.root.done
+	b.base, b.stats, b.since, b.done = n, n.stats, max(n.at, n.covers), n.root.done
+	b.set(n.root.settings)
 	gone := b.tail.seq() + 1 // all may be other than it was
 	b.overlay, b.layers, b.tail, b.cost, b.renamed = newOverlay(), nil, tail{gone: gone}, 0, 0
 	b.setSeen(n.seen)
 	b.last = max(b.last, n.covers)
 }
+
+// set makes s the settings. The caller holds mu, or is alone.
+func (b *Bucket) set(s settingsRecord) { b.settings.Store(&s) }
 
 // setSeen makes c what was seen. The caller holds mu, or is alone.
 func (b *Bucket) setSeen(c Vector) {
@@ -148,7 +153,7 @@ type keyView struct {
 	over     *overlayKey
 	deps     Vector // seen of other origins
 	own      Dot    // the last write of this life that is in it
-	settings Settings
+	settings *settingsRecord
 }
 
 func (b *Bucket) view(key string) keyView {
@@ -159,7 +164,7 @@ func (b *Bucket) view(key string) keyView {
 
 func (b *Bucket) viewLocked(key string) keyView {
 	over, _ := b.overlay.Get(key)
-	return keyView{b.base, over, b.others, Dot{b.s.Origin(), b.applied}, b.settings.Settings}
+	return keyView{b.base, over, b.others, Dot{b.s.Origin(), b.applied}, b.settings.Load()}
 }
 
 func (v keyView) head(ctx context.Context, key string) (head, error) {
@@ -205,11 +210,7 @@ func (b *Bucket) breakOff(pos uint64, err error) error {
 func (b *Bucket) ID() BucketID { return b.id }
 
 // Settings are the bucket's, as far as this segment has seen them.
-func (b *Bucket) Settings() Settings {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.settings.Settings
-}
+func (b *Bucket) Settings() Settings { return b.settings.Load().Settings }
 
 // Cutter is how the bucket's content is cut, alike at all segments.
 func (b *Bucket) Cutter() dedup.Params { return b.doc.Load().cutter }
@@ -252,7 +253,8 @@ func (b *Bucket) apply(ctx context.Context, pos uint64, r *record, h *hint, raw 
 		}
 	}
 	if r.settings != nil {
-		b.settings, b.since = b.settings.newer(*r.settings), pos
+		b.set(b.settings.Load().newer(*r.settings))
+		b.since = pos
 	}
 	b.done = b.done.after(r)
 	weight := int64(0)

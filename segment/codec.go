@@ -3,6 +3,7 @@ package segment
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -157,7 +158,13 @@ func parseDot(b []byte) (Dot, error) {
 
 // appendTo writes origins in order, each with its number.
 func (c Vector) appendTo(b []byte) []byte {
-	for _, o := range c.Origins() {
+	var few [8]Origin
+	all := few[:0]
+	for o := range c {
+		all = append(all, o)
+	}
+	slices.SortFunc(all, Origin.Compare)
+	for _, o := range all {
 		if n := c[o]; n > 0 {
 			b = Dot{o, n}.appendTo(b)
 		}

@@ -18,7 +18,7 @@ type acknowledgement struct {
 
 // acknowledging begins a write. One that would be one too many to wait is refused before it is made.
 func (b *Bucket) acknowledging() (acknowledgement, error) {
-	a := acknowledgement{b: b, copies: b.Settings().Ack == Copies && b.frozen == ""}
+	a := acknowledgement{b: b, copies: b.settings.Load().Ack == Copies && b.frozen == ""}
 	if !a.copies {
 		return a, nil
 	}

@@ -36,7 +36,7 @@ type sealed struct {
 
 // now is the bucket as it is. The caller holds mu.
 func (b *Bucket) now() sealed {
-	return sealed{b.base, b.overlay.Copy(), b.last, root{seen: b.seenLocked(), settings: b.settings, done: b.done}, b.stats}
+	return sealed{b.base, b.overlay.Copy(), b.last, root{seen: b.seenLocked(), settings: *b.settings.Load(), done: b.done}, b.stats}
 }
 
 // folded says whether the base is all there is.

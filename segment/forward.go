@@ -66,7 +66,7 @@ func (b *Bucket) elsewhere() bool {
 	if b.frozen != "" {
 		return false
 	}
-	set := b.settingsNow()
+	set := b.settings.Load()
 	return set.Policy == Home && !b.isHome(set.Settings)
 }
 

@@ -78,13 +78,13 @@ func (h head) openExactly(ids []VersionID) bool {
 }
 
 // headOf makes the head of all versions of a key, newest first.
-func headOf(all []*Version) head { return head{all, len(all)}.settle() }
+func headOf(all []*Version) head { return head{slices.Clone(all), len(all)}.settle() }
 
-// settle leaves out what is history.
+// settle leaves out what is history. It takes the versions for its own.
 func (h head) settle() head {
-	kept := h.versions[:0:0]
-	for i, v := range h.versions {
-		if i == 0 || !v.Superseded || v.Null {
+	kept := h.versions[:min(1, len(h.versions))]
+	for _, v := range h.versions[len(kept):] {
+		if !v.Superseded || v.Null {
 			kept = append(kept, v)
 		}
 	}

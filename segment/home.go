@@ -28,11 +28,7 @@ func (b *Bucket) isHome(set Settings) bool { return b.homeOf(set).is(b.s.Origin(
 func (o Origin) is(p Origin) bool { return o.Segment == p.Segment && (o.Inc == 0 || o.Inc == p.Inc) }
 
 // settingsNow are the settings, and the write that set them.
-func (b *Bucket) settingsNow() settingsRecord {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.settings
-}
+func (b *Bucket) settingsNow() settingsRecord { return *b.settings.Load() }
 
 // doneNow are the requests that are remembered.
 func (b *Bucket) doneNow() doneList {
@@ -63,8 +59,8 @@ type turn struct {
 
 // epoch is what the plan's record is stamped with, once it is sure that own, this life, may write it: settings that came after it was planned,
 // from another segment, have perhaps ended that.
-func (p plan) epoch(own Origin) (Epoch, error) {
-	set := p.b.settingsNow()
+func (p *plan) epoch(own Origin) (Epoch, error) {
+	set := p.b.settings.Load()
 	switch {
 	case p.turn != nil && p.turn.was != set.by:
 		return Epoch{}, fmt.Errorf("the settings of bucket %q changed meanwhile: %w", p.b.doc.Load().name, ErrUnavailable)
@@ -183,5 +179,5 @@ func (b *Bucket) configure(ctx context.Context, change func(*Settings) error) er
 func (b *Bucket) Acknowledgement() (Dot, uint64) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.settings.by.Dot, b.since
+	return b.settings.Load().by.Dot, b.since
 }

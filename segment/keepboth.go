@@ -176,7 +176,7 @@ type shownWalk struct {
 func (b *Bucket) shown(ctx context.Context, from string) (*shownWalk, error) {
 	b.mu.Lock() // Copy marks the map's nodes as shared
 	s := snapshot{b.base, b.overlay.Copy()}
-	both := b.settings.Policy == KeepBoth && b.stats.conflicts > 0
+	both := b.settings.Load().Policy == KeepBoth && b.stats.conflicts > 0
 	b.mu.Unlock()
 	return s.shown(ctx, from, both)
 }

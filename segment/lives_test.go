@@ -71,11 +71,11 @@ func TestAWriteKnowsTheLifeItWasPlannedIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := a.put("box", "k", "before")
-	leave, err := box.enter(w.ctx, "k")
+	in, err := box.enter(w.ctx, "k")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer leave()
+	defer in.leave()
 	p, err := box.planPut(w.ctx, Cond{}, &Version{Key: "k"}, nil)
 	if err != nil {
 		t.Fatal(err)

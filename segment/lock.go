@@ -258,15 +258,22 @@ func (b *Bucket) Lock(ctx context.Context, key string, ref VersionRef, change Lo
 	})
 }
 
-// withLocks puts behind each plan one that locks what it puts, where that is to be locked as it is written: as its writer says, or the settings.
+// withLocks adds to plans, for each, one that locks what it puts, where that is to be locked as it is written: as its writer says, or the settings.
 func withLocks(plans []plan) ([]plan, error) {
-	var out []plan
-	for _, p := range plans {
-		out = append(out, p)
+	out := plans[:len(plans):len(plans)]
+	for i := range plans {
+		p := &plans[i]
 		if p.moves || p.b.id == localBucket { // an upload keeps what is asked for until it is completed
 			continue
 		}
-		says, err := p.toLock(p.b.Settings().Locks, p.b.s.cfg.Clock())
+		set := p.b.settings.Load()
+		if !set.Locks.Enabled {
+			if p.asksLock() {
+				return nil, ErrNoLocks
+			}
+			continue
+		}
+		says, err := p.toLock(set.Locks, p.b.s.cfg.Clock())
 		if err != nil {
 			return nil, err
 		}
@@ -277,7 +284,17 @@ func withLocks(plans []plan) ([]plan, error) {
 	return out, nil
 }
 
-// toLock says what lock each version gets that the plan puts.
+// asksLock says whether the writer of what the plan puts wants it locked.
+func (p *plan) asksLock() bool {
+	for i := range p.r.effects {
+		if v := p.r.effects[i].hold; v != nil && v.Dot == (Dot{}) && v.Attrs.Lock != (Lock{}) {
+			return true
+		}
+	}
+	return false
+}
+
+// toLock says what lock each version gets that the plan puts, in a bucket that has locks.
 func (p *plan) toLock(set LockSettings, now time.Time) ([]lock, error) {
 	var out []lock
 	for i, e := range p.r.effects {
@@ -286,9 +303,6 @@ func (p *plan) toLock(set LockSettings, now time.Time) ([]lock, error) {
 		}
 		asked := e.hold.Attrs.Lock
 		e.hold.Attrs.Lock = Lock{}
-		if !set.Enabled && asked != (Lock{}) {
-			return nil, ErrNoLocks
-		}
 		if asked.Mode == NoRetention {
 			asked.Retention = set.retention(now)
 		}

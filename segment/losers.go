@@ -32,8 +32,9 @@ type crowd struct {
 
 // crowds tells that a write left the key with too many losers. The caller holds the bucket's mu.
 func (b *Bucket) crowds(key string, h head) {
-	keep := b.settings.Losers.Keep
-	if keep == 0 || reserved(key) || len(h.versions) <= keep || len(h.losers()) <= keep || !b.isHome(b.settings.Settings) {
+	set := b.settings.Load()
+	keep := set.Losers.Keep
+	if keep == 0 || reserved(key) || len(h.versions) <= keep || len(h.losers()) <= keep || !b.isHome(set.Settings) {
 		return
 	}
 	select {
@@ -123,11 +124,11 @@ func (b *Bucket) boundKey(ctx context.Context, key string, bounds LoserBounds) (
 			return 0, err
 		}
 	}
-	leave, err := b.enter(ctx, key)
+	in, err := b.enter(ctx, key)
 	if err != nil {
 		return 0, err
 	}
-	defer leave()
+	defer in.leave()
 	var beyond []*Version
 	p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
 		for i, l := range h.losers() { // the newest first
@@ -135,7 +136,7 @@ func (b *Bucket) boundKey(ctx context.Context, key string, bounds LoserBounds) (
 				beyond = append(beyond, l)
 			}
 		}
-		if len(beyond) == 0 || !b.isHome(v.settings) {
+		if len(beyond) == 0 || !b.isHome(v.settings.Settings) {
 			return effect{}, errStop
 		}
 		return h.dismissal(key, v.settings.Versioning, beyond...), nil

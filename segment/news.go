@@ -95,10 +95,13 @@ type latches struct {
 }
 
 func (l *latches) lock(b BucketID, key string) (unlock func()) {
-	m := &l.shards[l.shard(b, key)]
+	m := l.of(b, key)
 	m.Lock()
 	return m.Unlock
 }
+
+// of is the latch of a key, which others share.
+func (l *latches) of(b BucketID, key string) *sync.Mutex { return &l.shards[l.shard(b, key)] }
 
 func (l *latches) shard(b BucketID, key string) uint64 {
 	l.once.Do(func() { l.seed = maphash.MakeSeed() })

@@ -157,7 +157,8 @@ func (b *Bucket) takeOver(o *Bucket) {
 	defer b.mu.Unlock()
 	o.tail.gone = b.tail.seq() + 1
 	b.base, b.overlay, b.layers, b.tail, b.others, b.applied = o.base, o.overlay, o.layers, o.tail, o.others, o.applied
-	b.settings, b.since, b.done, b.stats, b.cost, b.renamed, b.last = o.settings, o.since, o.done, o.stats, o.cost, o.renamed, max(b.last, o.last)
+	b.settings.Store(o.settings.Load())
+	b.since, b.done, b.stats, b.cost, b.renamed, b.last = o.since, o.done, o.stats, o.cost, o.renamed, max(b.last, o.last)
 	b.next = max(b.next, b.applied)
 	b.takeSeals(o.seals)
 	b.broken = nil

@@ -389,7 +389,8 @@ func (b *Bucket) freezeSeal(id SnapshotID, name string) *Bucket {
 	f.unborn.Store(false)
 	f.snapshotID, f.sealedIn, f.frozen = id, b, name
 	f.setBase(at.base)
-	f.overlay, f.stats, f.settings, f.done = overlay, at.stats, at.root.settings, at.root.done
+	f.overlay, f.stats, f.done = overlay, at.stats, at.root.done
+	f.set(at.root.settings)
 	f.setSeen(at.root.seen)
 	return f
 }

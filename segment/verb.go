@@ -50,11 +50,11 @@ func (b *Bucket) writeHere(ctx context.Context, w *keyWrite) (out outcome, err e
 		return out, err
 	}
 	defer ack.await(ctx, &err)
-	leave, err := b.enter(ctx, key)
+	in, err := b.enter(ctx, key)
 	if err != nil {
 		return out, err
 	}
-	defer leave()
+	defer in.leave()
 	p, out, err := w.plan(ctx, key)
 	if err == errStop {
 		return out, nil

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -310,7 +311,8 @@ func md5Tag(tag string) (sum [16]byte, parts uint64, ok bool) {
 		return sum, 0, false
 	}
 	if dashed {
-		if _, err := fmt.Sscanf(suffix, "%d", &parts); err != nil || parts == 0 || fmt.Sprint(parts) != suffix {
+		var err error
+		if parts, err = strconv.ParseUint(suffix, 10, 64); err != nil || parts == 0 || suffix[0] == '0' {
 			return sum, 0, false
 		}
 	}

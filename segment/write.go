@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/edgefs/edgefs/chunk"
@@ -100,16 +101,10 @@ func (s *Segment) submitWith(e *entry, plans []plan) error {
 func (s *Segment) enqueue(e *entry, plans []plan) (*pending, error) {
 	s.naming.RLock()
 	defer s.naming.RUnlock()
-	order := slices.Clone(plans)
-	slices.SortFunc(order, func(a, b plan) int { return bytes.Compare(a.b.id[:], b.b.id[:]) })
-	for i, p := range order {
-		if i == 0 || order[i-1].b != p.b {
-			p.b.seq.Lock()
-			defer p.b.seq.Unlock()
-		}
-	}
-	for _, p := range plans {
-		w, err := p.write()
+	defer inOrder(plans)()
+	e.writes = slices.Grow(e.writes, len(plans))
+	for i := range plans {
+		w, err := plans[i].write()
 		if err != nil {
 			return nil, unnamed(plans[:len(e.writes)], err)
 		}
@@ -117,6 +112,28 @@ func (s *Segment) enqueue(e *entry, plans []plan) (*pending, error) {
 	}
 	pending, err := s.append(e)
 	return pending, unnamed(plans, err)
+}
+
+// inOrder takes seq of the plans' buckets.
+func inOrder(plans []plan) (unlock func()) {
+	if len(plans) == 1 {
+		plans[0].b.seq.Lock()
+		return plans[0].b.seq.Unlock
+	}
+	var all []*Bucket
+	for i := range plans {
+		all = append(all, plans[i].b)
+	}
+	slices.SortFunc(all, func(a, b *Bucket) int { return bytes.Compare(a.id[:], b.id[:]) })
+	all = slices.Compact(all)
+	for _, b := range all {
+		b.seq.Lock()
+	}
+	return func() {
+		for _, b := range all {
+			b.seq.Unlock()
+		}
+	}
 }
 
 // unnamed takes back the names that were given out, if err says that they are not used.
@@ -130,7 +147,7 @@ func unnamed(plans []plan, err error) error {
 }
 
 // write names and stamps the plan's record. The caller holds naming and seq.
-func (p plan) write() (write, error) {
+func (p *plan) write() (write, error) {
 	own := p.b.s.Origin()
 	if p.own.N > 0 && p.own.Origin != own { // else it is known without being said
 		p.r.deps = p.r.deps.With(p.own)
@@ -197,36 +214,53 @@ func (b *Bucket) planned(ctx context.Context, key string, decide func(head, keyV
 	return plan{b: b, r: r, own: v.own, hint: &hint{key: key, over: v.over, head: h, base: v.base.at}}, nil
 }
 
-// enter begins a write of a key; leave ends it, when it was applied.
-func (b *Bucket) enter(ctx context.Context, key string) (leave func(), err error) {
+// entered is what a write of a key holds.
+type entered struct{ gate, latch sync.Locker }
+
+// leave ends the write, when it was applied.
+func (e *entered) leave() {
+	e.latch.Unlock()
+	e.gate.Unlock()
+}
+
+// enter begins a write of a key: it must leave.
+func (b *Bucket) enter(ctx context.Context, key string) (entered, error) {
 	if err := checkKey(key); err != nil && b.id != localBucket { // whose keys hold a bucket's id and a key
-		return nil, err
+		return entered{}, err
 	}
-	out, err := b.begin(ctx)
-	if err != nil {
-		return nil, err
+	if err := b.pass(ctx); err != nil {
+		return entered{}, err
 	}
-	unlock := b.s.latches.lock(b.id, key)
-	return func() { unlock(); out() }, nil
+	latch := b.s.latches.of(b.id, key)
+	latch.Lock()
+	return entered{b.gate.RLocker(), latch}, nil
 }
 
 // begin is enter without a key: the gate is taken before any latch.
 func (b *Bucket) begin(ctx context.Context) (leave func(), err error) {
+	if err := b.pass(ctx); err != nil {
+		return nil, err
+	}
+	return b.gate.RUnlock, nil
+}
+
+// pass goes through the bucket's gate, when there is room for what is written.
+func (b *Bucket) pass(ctx context.Context) error {
 	if b.frozen != "" {
-		return nil, ErrReadOnly
+		return ErrReadOnly
 	}
 	if err := b.s.admit(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	b.gate.RLock()
 	if err := b.there(); err != nil {
 		b.gate.RUnlock()
-		return nil, err
+		return err
 	}
-	return b.gate.RUnlock, nil
+	return nil
 }
 
 // there is ErrNoSuchBucket of a bucket that is gone. The caller holds the gate.
