@@ -69,6 +69,7 @@ type Bucket struct {
 	seals   []*seal     // snapshots without a root, in the order of the log; the slice is replaced, never changed
 	patient bool        // entries are applied with what peers have, too: not by the log's goroutine, which waits for nobody
 	ailing  atomic.Bool // something of the trees was lost and not mended: see Ailing
+	room    [512]byte   // to work in: see packKey
 	broken  error       // why entries can no longer be applied; what is here is then not to be believed
 }
 
@@ -336,7 +337,7 @@ func (b *Bucket) applyEffect(ctx context.Context, r *record, i int, h *hint) err
 	}
 	b.stats.moved(was, now)
 	b.crowds(e.key, now)
-	return b.lay(e.key, over, packKey(now, d), now, changes)
+	return b.lay(e.key, over, packKey(b.room[:], now, d), now, changes)
 }
 
 // lay puts a key into the overlay, and what changed since the last layer began into that.
@@ -355,7 +356,7 @@ func (b *Bucket) lay(key string, was, now *overlayKey, h head, changes []change)
 		if err != nil {
 			return err
 		}
-		now = packKey(h, d.with(changes))
+		now = packKey(b.room[:], h, d.with(changes))
 	}
 	young.Set(key, now)
 	return nil

@@ -36,9 +36,9 @@ const (
 	deltaHead   = 2 // its place in the head
 )
 
-func packKey(h head, d delta) *overlayKey {
+// packKey makes a key of an overlay. It uses room, which stays the caller's, while it works.
+func packKey(room []byte, h head, d delta) *overlayKey {
 	o := &overlayKey{many: d.many}
-	var room [512]byte
 	b := room[:0]
 	if h.count > 0 {
 		b = h.appendTo(b)

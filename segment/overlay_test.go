@@ -24,7 +24,7 @@ func TestADeltaIsASortedMap(t *testing.T) {
 		var d delta
 		model := map[VersionID]*Version{}
 		for range rng.IntN(6 << (round % 4)) {
-			before, was := packKey(head{}, d), maps.Clone(model)
+			before, was := packKey(nil, head{}, d), maps.Clone(model)
 			var changes []change
 			for range 1 + rng.IntN(3) {
 				v := madeVersion("k", 1+rng.Uint64N(60))
@@ -50,7 +50,7 @@ func TestADeltaIsASortedMap(t *testing.T) {
 				h = head{append(h.versions, v), h.count + 1}
 			}
 		}
-		o := packKey(h, d)
+		o := packKey(nil, h, d)
 		checkDelta(t, mustDelta(t, o), model)
 		got, err := o.head("k")
 		if err != nil || string(got.appendTo(nil)) != string(h.appendTo(nil)) || o.in(regionShown) != (h.count > 0 && h.region() == regionShown) {
