@@ -29,6 +29,7 @@ type Bucket struct {
 	unborn     atomic.Bool // a branch whose first root's nodes are not known to be here
 	tried      atomic.Bool // whether all of it is here, before a peer is asked
 	frozen     string      // name of the snapshot that this is, see freeze; else empty
+	state      State       // of a snapshot
 	snapshotID SnapshotID  // of a snapshot
 	sealedIn   *Bucket     // of a snapshot that was a seal of that bucket when this was made
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -85,7 +86,8 @@ func (b *Bucket) roots(ctx context.Context, from HLC) iter.Seq2[*rootEntry, erro
 	}
 }
 
-// remembering remembers roots, where the configuration says how often.
+// remembering remembers roots, where the configuration says how often. What is due is told by the roots that are remembered and the wall clock:
+// however short a segment runs, its buckets are remembered.
 func (s *Segment) remembering(ctx context.Context) {
 	every := s.cfg.RememberRoots
 	if every <= 0 {
@@ -94,8 +96,8 @@ func (s *Segment) remembering(ctx context.Context) {
 	tick := time.NewTicker(max(every/10, time.Second))
 	defer tick.Stop()
 	due := map[BucketID]time.Time{}
-	started := s.cfg.Clock()
 	for {
+		s.rememberDue(ctx, every, due)
 		select {
 		case <-ctx.Done():
 			return
@@ -103,17 +105,52 @@ func (s *Segment) remembering(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now := s.cfg.Clock()
-		for _, b := range s.allBuckets() {
-			if at, ok := due[b.id]; !ok && now.Sub(started) < every || ok && now.Before(at) {
-				continue
-			}
-			due[b.id] = now.Add(every)
-			if err := b.remember(ctx); err != nil && ctx.Err() == nil {
-				s.cfg.Logger.Warn("the root of a bucket is not remembered, trying again", "bucket", b.id, "error", err)
-			}
+	}
+}
+
+// rememberDue remembers what is due, and notes when each bucket is due next.
+func (s *Segment) rememberDue(ctx context.Context, every time.Duration, due map[BucketID]time.Time) {
+	now := s.cfg.Clock()
+	there := map[BucketID]bool{}
+	for _, b := range s.allBuckets() {
+		there[b.id] = true
+		if ctx.Err() != nil {
+			return
+		}
+		if err := b.rememberDue(ctx, now, every, due); err != nil && ctx.Err() == nil {
+			s.cfg.Logger.Warn("the root of a bucket is not remembered, trying again", "bucket", b.id, "error", err)
 		}
 	}
+	maps.DeleteFunc(due, func(id BucketID, _ time.Time) bool { return !there[id] })
+}
+
+func (b *Bucket) rememberDue(ctx context.Context, now time.Time, every time.Duration, due map[BucketID]time.Time) error {
+	at, ok := due[b.id]
+	if !ok {
+		last, err := b.lastRoot(ctx, ^HLC(0))
+		if err != nil {
+			return err
+		}
+		at = b.dueNext(last, now, every)
+	}
+	if now.Before(at) {
+		due[b.id] = at
+		return nil
+	}
+	due[b.id] = now.Add(every)
+	return b.remember(ctx)
+}
+
+// dueNext is when the bucket is to be remembered next. A clock that was wrong when it was remembered last does not put that off for long.
+func (b *Bucket) dueNext(last *rootEntry, now time.Time, every time.Duration) time.Time {
+	since := b.doc.Load().created
+	if last != nil {
+		since = last.time
+	}
+	if at := since.Time().Add(every); at.Before(now.Add(every)) {
+		return at
+	}
+	return now.Add(every)
 }
 
 // remember writes down what the bucket is now, if it is not what was written down last. It costs a fold of what was written since the last one.
@@ -211,27 +248,84 @@ func (b *Bucket) dropRoots(ctx context.Context, times []HLC) error {
 }
 
 // asOf is the bucket as it was at a time, as far as that is remembered here: the last remembered root, snapshot, or beginning of a branch that is
-// not newer. Its name says which time that is. Its metadata is whole; content that this segment never had may be had from nobody any more.
+// not newer. Its name and [Bucket.State] say which time that is. Its metadata is whole; content that this segment never had may be had from nobody
+// any more.
 func (b *Bucket) asOf(ctx context.Context, t time.Time) (*Bucket, error) {
 	limit := hlcAt(t.Add(time.Millisecond)) - 1
+	found, err := b.lastState(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, b.nothingAsOf(ctx, t)
+	}
+	f, err := b.freeze(found, moment(found.created.Time()))
+	if err != nil {
+		return nil, err
+	}
+	f.state.Asked = t.UTC()
+	return f, nil
+}
+
+// lastState is the newest state that is remembered here and not newer than a time; nil when there is none.
+func (b *Bucket) lastState(ctx context.Context, limit HLC) (*snapshotDoc, error) {
 	var found *snapshotDoc
 	e, err := b.lastRoot(ctx, limit)
 	if err != nil {
 		return nil, err
 	}
 	if e != nil {
-		found = &snapshotDoc{bucket: b.id, created: e.time, root: e.root, stats: e.stats}
+		found = e.state(b.id)
 	}
-	for _, d := range slices.Concat(b.s.names.snapshotsOf(b.id), b.doc.Load().beginnings()) {
-		if d.created <= limit && (found == nil || d.created > found.created) && d.by == b.s.cfg.ID && b.s.hasSnapshot(d.id) {
+	for _, d := range b.statesKept() {
+		if d.created <= limit && (found == nil || d.created > found.created) {
 			found = d
 		}
 	}
-	if found == nil {
-		return nil, fmt.Errorf("nothing of bucket %q is remembered here as of %s: %w", b.doc.Load().name, t.UTC().Format(momentFormat), ErrNoSuchSnapshot)
-	}
-	return b.freeze(found, found.created.Time().UTC().Format(momentFormat))
+	return found, nil
 }
+
+func (e *rootEntry) state(b BucketID) *snapshotDoc {
+	return &snapshotDoc{bucket: b, created: e.time, root: e.root, stats: e.stats}
+}
+
+// statesKept are the snapshots that were made here, and the beginning of a branch: states of the bucket as it was here.
+func (b *Bucket) statesKept() (out []*snapshotDoc) {
+	for _, d := range slices.Concat(b.s.names.snapshotsOf(b.id), b.doc.Load().beginnings()) {
+		if d.by == b.s.cfg.ID && b.s.hasSnapshot(d.id) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// nothingAsOf says which state is the first that is remembered.
+func (b *Bucket) nothingAsOf(ctx context.Context, t time.Time) error {
+	first := ^HLC(0)
+	for _, d := range b.statesKept() {
+		first = min(first, d.created)
+	}
+	for e, err := range b.roots(ctx, ^HLC(0)) { // some 1,200 at the most
+		if err != nil {
+			return err
+		}
+		first = min(first, e.time)
+	}
+	name := b.doc.Load().name
+	if first == ^HLC(0) {
+		return fmt.Errorf("bucket %q as of %s: nothing is remembered here yet: %w", name, moment(t), ErrNoSuchSnapshot)
+	}
+	return fmt.Errorf("bucket %q as of %s: what is remembered here begins at %s: %w", name, moment(t), moment(first.Time()), ErrNoSuchSnapshot)
+}
+
+// State says which state of its bucket one is that was found as a snapshot or as of a time.
+type State struct {
+	Time  time.Time // when the bucket was so
+	Asked time.Time // the time that was asked for; zero where a snapshot was named
+}
+
+// State is false for a bucket as it is now.
+func (b *Bucket) State() (State, bool) { return b.state, b.frozen != "" }
 
 func (d *bucketDoc) beginnings() []*snapshotDoc {
 	if d.origin == nil {
@@ -239,6 +333,9 @@ func (d *bucketDoc) beginnings() []*snapshotDoc {
 	}
 	return []*snapshotDoc{d.beginning()}
 }
+
+// moment is a time as a state of a bucket is called by it.
+func moment(t time.Time) string { return t.UTC().Format(momentFormat) }
 
 const momentFormat = "2006-01-02T15:04:05.000Z07:00"
 

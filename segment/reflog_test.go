@@ -76,6 +76,83 @@ func TestABucketIsReadAsOfATime(t *testing.T) {
 	}
 }
 
+// What is due is told by what is remembered: a segment that never runs for as long as one interval remembers as often as one that does.
+func TestRootsAreRememberedAcrossRestarts(t *testing.T) {
+	w := oneBucket(t, "a")
+	a := w.site("a")
+	const every = 10 * time.Minute
+	times := func() (out []time.Time) {
+		for e, err := range a.bucketNamed("photos").roots(w.ctx, ^HLC(0)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, e.time.Time())
+		}
+		return out
+	}
+	began := w.now
+	for i := range 12 {
+		a.put("photos", "k", fmt.Sprint(i))
+		w.tick(9 * time.Minute)
+		a.restart()
+		due := map[BucketID]time.Time{}
+		a.rememberDue(w.ctx, every, due)
+		a.rememberDue(w.ctx, every, due) // at once again: nothing is due
+	}
+	if got := times(); len(got) != 6 || got[5].Sub(began) != 18*time.Minute {
+		t.Errorf("remembered at %v since %v", got, began)
+	}
+	w.tick(-time.Hour) // the clock was an hour ahead
+	a.restart()
+	due := map[BucketID]time.Time{}
+	a.put("photos", "k", "back")
+	for range 2 {
+		a.rememberDue(w.ctx, every, due)
+		w.tick(every)
+	}
+	if got := times(); len(got) != 7 {
+		t.Errorf("after the clock was set back: %v", got)
+	}
+}
+
+// Whoever reads as of a time is told which state he reads, and, before the first, which that is.
+func TestAStateSaysWhichItIs(t *testing.T) {
+	w := oneBucket(t, "a")
+	a := w.site("a")
+	ask := func(at time.Time) (*Bucket, error) { return a.Bucket("photos@" + at.Format(time.RFC3339Nano)) }
+	w.tick(time.Hour)
+	a.put("photos", "k", "1")
+	if _, err := ask(w.now); !errors.Is(err, ErrNoSuchSnapshot) || !strings.Contains(err.Error(), "nothing is remembered here yet") {
+		t.Errorf("before all: %v", err)
+	}
+	w.tick(time.Minute)
+	first := w.now
+	a.remember("photos")
+	w.tick(time.Minute)
+	a.put("photos", "k", "2")
+	a.snap("photos", "s")
+	made := w.now
+	for at, want := range map[time.Duration]time.Time{0: first, 59 * time.Second: first, time.Minute: made, 40 * 24 * time.Hour: made} {
+		b, err := ask(first.Add(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st, ok := b.State(); !ok || !st.Time.Equal(want) || !st.Asked.Equal(first.Add(at)) {
+			t.Errorf("%v after the first: %+v, want %v", at, st, want)
+		}
+	}
+	if st, ok := a.bucketNamed("photos@s").State(); !ok || !st.Time.Equal(made) || !st.Asked.IsZero() {
+		t.Errorf("a snapshot: %+v, %t", st, ok)
+	}
+	if st, ok := a.bucketNamed("photos").State(); ok {
+		t.Errorf("the bucket as it is now: %+v", st)
+	}
+	_, err := ask(first.Add(-time.Second))
+	if !errors.Is(err, ErrNoSuchSnapshot) || !strings.Contains(err.Error(), "begins at "+moment(first)) {
+		t.Errorf("before the first: %v", err)
+	}
+}
+
 func TestTimesAreReadAsTheyAreWritten(t *testing.T) {
 	now := time.Date(2026, 11, 20, 12, 30, 0, 0, time.UTC)
 	for text, want := range map[string]string{

@@ -383,11 +383,11 @@ func (b *Bucket) freezeSeal(id SnapshotID, name string) *Bucket {
 		b.mu.Unlock()
 		return nil
 	}
-	at, overlay := q.sealed, q.overlay.Copy()
+	at, overlay, made := q.sealed, q.overlay.Copy(), q.doc.created
 	b.mu.Unlock()
 	f := newBucket(b.s, b.id, b.doc.Load())
 	f.unborn.Store(false)
-	f.snapshotID, f.sealedIn, f.frozen = id, b, name
+	f.snapshotID, f.sealedIn, f.frozen, f.state.Time = id, b, name, made.Time()
 	f.setBase(at.base)
 	f.overlay, f.stats, f.done = overlay, at.stats, at.root.done
 	f.set(at.root.settings)

@@ -381,7 +381,7 @@ func (b *Bucket) freeze(d *snapshotDoc, name string) (*Bucket, error) {
 		return nil, err
 	}
 	f.setBase(n)
-	f.frozen = name
+	f.frozen, f.state.Time = name, d.created.Time()
 	return f, nil
 }
 
