@@ -183,7 +183,7 @@ func TestASnapshotKeepsTagsAndGivesThemBack(t *testing.T) {
 	if got := strings.Join(differ, ", "); got != "k before after" {
 		t.Errorf("these differ: %s", got)
 	}
-	if r, err := b.Restore(w.ctx, snap, "", nil); err != nil || r != (Restored{Put: 1}) {
+	if r, err := b.Restore(w.ctx, snap, "", nil); err != nil || r != (Restored{Put: 1, Differed: 1}) {
 		t.Errorf("restored %+v, %v", r, err)
 	}
 	got, err := b.Stat(w.ctx, "k", VersionRef{})

@@ -1,9 +1,7 @@
 package segment
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -36,19 +34,32 @@ func Diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Differ
 // diff is Diff with the reserved keys of what is below the prefix.
 func diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
-		if !from.kin(to) {
-			yield(Difference{}, fmt.Errorf("these are two buckets, neither two states of one nor branches: %w", ErrInvalidArgument))
-			return
-		}
-		a, err := from.foldNow(ctx)
-		var b *base
-		if err == nil {
-			b, err = to.foldNow(ctx)
-		}
+		a, b, err := bothNow(ctx, from, to)
 		if err != nil {
 			yield(Difference{}, err)
 			return
 		}
+		for d, err := range diffOf(ctx, a, b, prefix) {
+			if !yield(d, err) {
+				return
+			}
+		}
+	}
+}
+
+// bothNow are the bases of two states, as they are now.
+func bothNow(ctx context.Context, from, to *Bucket) (a, b *base, err error) {
+	if !from.kin(to) {
+		return nil, nil, fmt.Errorf("these are two buckets, neither two states of one nor branches: %w", ErrInvalidArgument)
+	}
+	if a, err = from.foldNow(ctx); err == nil {
+		b, err = to.foldNow(ctx)
+	}
+	return a, b, err
+}
+
+func diffOf(ctx context.Context, a, b *base, prefix string) iter.Seq2[Difference, error] {
+	return func(yield func(Difference, error) bool) {
 		for c, err := range tree.Diff(ctx, a.headTree, b.headTree) {
 			if err != nil {
 				yield(Difference{}, err)
@@ -90,73 +101,4 @@ func (d Difference) same() bool {
 		return d.From == d.To
 	}
 	return d.From.Content.Equal(d.To.Content) && d.From.sameAttributes(d.To)
-}
-
-// Restored is what a restore did.
-type Restored struct {
-	Put, Deleted int64
-	Skipped      int64 // keys that were written meanwhile, and left alone
-}
-
-// Restore makes what the bucket lists under a prefix what from, a snapshot of it, lists there: by ordinary writes, one for each key that
-// differs, which move no payload. Keys that are written at the same time are left as their writer wants them. done, unless nil, is called after
-// each key with what was done so far.
-func (b *Bucket) Restore(ctx context.Context, from *Bucket, prefix string, done func(Difference, Restored)) (Restored, error) {
-	var r Restored
-	for d, err := range diff(ctx, b, from, prefix) {
-		if err == nil {
-			err = b.restore(ctx, from, d)
-		}
-		switch {
-		case errors.Is(err, ErrPrecondition), errors.Is(err, ErrNoSuchKey):
-			r.Skipped++
-		case err != nil:
-			return r, err
-		case reserved(d.Key):
-			continue
-		case d.To == nil:
-			r.Deleted++
-		default:
-			r.Put++
-		}
-		if done != nil {
-			done(d, r)
-		}
-	}
-	return r, nil
-}
-
-func (b *Bucket) restore(ctx context.Context, from *Bucket, d Difference) error {
-	if reserved(d.Key) {
-		return b.restoreReserved(ctx, d)
-	}
-	cond := Cond{Absent: d.From == nil}
-	if d.From != nil {
-		cond.Version = &d.From.VersionID
-	}
-	if d.To == nil {
-		_, err := b.Delete(ctx, d.Key, cond)
-		return err
-	}
-	if d.From != nil && d.From.VersionID == d.To.VersionID {
-		return b.restoreAttributes(ctx, d, cond)
-	}
-	a := d.To.Attrs
-	a.Tags = d.To.Tags()
-	_, err := b.Copy(ctx, from.object(*d.To), d.Key, a, cond)
-	return err
-}
-
-// restoreAttributes gives a version that stayed what was changed of it since.
-func (b *Bucket) restoreAttributes(ctx context.Context, d Difference, cond Cond) error {
-	for _, name := range attributes {
-		was := d.To.Attribute(name)
-		if bytes.Equal(was, d.From.Attribute(name)) {
-			continue
-		}
-		if _, err := b.SetAttribute(ctx, d.Key, VersionRef{ID: d.To.VersionID}, name, was, cond); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -85,10 +86,10 @@ func TestDiffAndRestoreAgainstWhatIsListed(t *testing.T) {
 		}
 		for _, name := range names {
 			before := a.holds("photos")
-			seen := 0
-			r, err := b.Restore(w.ctx, a.bucketNamed(name), "", func(Difference, Restored) { seen++ })
-			if want := len(naiveDiff(before, states[name], "")); err != nil || seen != want || r.Put+r.Deleted != int64(want) || r.Skipped != 0 {
-				t.Errorf("%s: %+v, %d told, %d differ: %v", name, r, seen, want, err)
+			var told Restored
+			r, err := b.Restore(w.ctx, a.bucketNamed(name), "", func(so Restored) { told = so })
+			if want := int64(len(naiveDiff(before, states[name], ""))); err != nil || told != r || r.Differed != want || r.Put+r.Deleted != want || r.Skipped != 0 {
+				t.Errorf("%s: %+v, %+v told, %d differ: %v", name, r, told, want, err)
 			}
 			a.wantHolds("photos", states[name])
 		}
@@ -120,15 +121,68 @@ func TestRestoreLeavesWhatIsWrittenMeanwhile(t *testing.T) {
 	for _, k := range []string{"k1", "k2", "k3"} {
 		a.put("photos", k, "new")
 	}
-	r, err := a.bucketNamed("photos").Restore(w.ctx, a.bucketNamed("photos@s"), "", func(d Difference, _ Restored) {
-		if d.Key == "k1" {
+	r, err := a.bucketNamed("photos").Restore(w.ctx, a.bucketNamed("photos@s"), "", func(so Restored) {
+		if so.Put+so.Skipped == 0 {
 			a.put("photos", "k2", "newest")
 		}
 	})
-	if err != nil || r.Put != 2 || r.Skipped != 1 {
+	if err != nil || r != (Restored{Put: 2, Skipped: 1, Differed: 3}) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	a.wantHolds("photos", map[string]string{"k1": "old", "k2": "newest", "k3": "old"})
+}
+
+// A restore that is stopped has done what it says; done again it does what is left, and nothing twice.
+func TestARestoreGoesOnWhereItWasStopped(t *testing.T) {
+	w := oneBucket(t, "a")
+	a := w.site("a")
+	b := a.bucketNamed("photos")
+	if err := b.Configure(w.ctx, func(set *Settings) error { set.Versioning = Versioned; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	const keys = 300
+	key := func(i int) string { return fmt.Sprintf("d/%03d", i) }
+	for i := range keys {
+		a.put("photos", key(i), "old")
+	}
+	a.snap("photos", "s")
+	was := a.holds("photos")
+	for i := range keys {
+		a.put("photos", key(i), "new")
+	}
+	a.put("photos", "d/extra", "new")
+	var put, deleted int64
+	for stops := 0; ; stops++ {
+		ctx, stop := context.WithCancel(w.ctx)
+		r, err := b.Restore(ctx, a.bucketNamed("photos@s"), "d/", func(so Restored) {
+			if so.Put >= 100 {
+				stop()
+			}
+		})
+		stop()
+		if put, deleted = put+r.Put, deleted+r.Deleted; err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) || stops > keys/100 || r.Put < 100 || r.Put > 100+restoringAtOnce {
+			t.Fatalf("stopped with %+v, %v", r, err)
+		}
+		if r.Differed != keys+1-put-deleted+r.Put+r.Deleted {
+			t.Errorf("after %d stops: %+v of %d put, %d deleted", stops, r, put, deleted)
+		}
+		if stops == 0 {
+			a.restart()
+			b = a.bucketNamed("photos")
+		}
+	}
+	if put != keys || deleted != 1 {
+		t.Errorf("%d put and %d deleted in all", put, deleted)
+	}
+	a.wantHolds("photos", was)
+	for i := range keys {
+		if all, _, err := b.KeyLog(w.ctx, key(i), nil, 10); err != nil || len(all) != 3 {
+			t.Errorf("%s has %d versions, want 3: %v", key(i), len(all), err)
+		}
+	}
 }
 
 func TestDiffOfTwoBucketsIsRefused(t *testing.T) {

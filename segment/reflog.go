@@ -311,12 +311,29 @@ func (b *Bucket) nothingAsOf(ctx context.Context, t time.Time) error {
 		}
 		first = min(first, e.time)
 	}
-	name := b.doc.Load().name
-	if first == ^HLC(0) {
-		return fmt.Errorf("bucket %q as of %s: nothing is remembered here yet: %w", name, moment(t), ErrNoSuchSnapshot)
+	e := &NotRememberedError{Bucket: b.doc.Load().name, Asked: t}
+	if first != ^HLC(0) {
+		e.First = first.Time()
 	}
-	return fmt.Errorf("bucket %q as of %s: what is remembered here begins at %s: %w", name, moment(t), moment(first.Time()), ErrNoSuchSnapshot)
+	return e
 }
+
+// NotRememberedError is ErrNoSuchSnapshot for a time before all that is remembered at this segment.
+type NotRememberedError struct {
+	Bucket string
+	Asked  time.Time
+	First  time.Time // the earliest state; zero: there is none yet
+}
+
+func (e *NotRememberedError) Error() string {
+	if e.First.IsZero() {
+		return fmt.Sprintf("bucket %q as of %s: nothing is remembered here yet", e.Bucket, moment(e.Asked))
+	}
+	return fmt.Sprintf("bucket %q as of %s: what is remembered here begins at %s", e.Bucket, moment(e.Asked), moment(e.First))
+}
+
+// Unwrap is ErrNoSuchSnapshot.
+func (e *NotRememberedError) Unwrap() error { return ErrNoSuchSnapshot }
 
 // State says which state of its bucket one is that was found as a snapshot or as of a time.
 type State struct {

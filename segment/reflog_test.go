@@ -148,7 +148,7 @@ func TestAStateSaysWhichItIs(t *testing.T) {
 		t.Errorf("the bucket as it is now: %+v", st)
 	}
 	_, err := ask(first.Add(-time.Second))
-	if !errors.Is(err, ErrNoSuchSnapshot) || !strings.Contains(err.Error(), "begins at "+moment(first)) {
+	if e := (*NotRememberedError)(nil); !errors.As(err, &e) || !e.First.Equal(first) || !errors.Is(err, ErrNoSuchSnapshot) || !strings.Contains(err.Error(), "begins at "+moment(first)) {
 		t.Errorf("before the first: %v", err)
 	}
 }

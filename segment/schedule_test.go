@@ -67,6 +67,22 @@ func TestAScheduleTakesAndKeepsSnapshots(t *testing.T) {
 		w.tick(time.Hour)
 	}
 	want := []string{"mine", "auto-1d-20261120T000000Z", "auto-1d-20261121T000000Z", "auto-1h-20261121T010000Z", "auto-1h-20261121T020000Z", "auto-1h-20261121T030000Z"}
+	taken, err := a.bucketNamed("photos").Snapshots(w.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range taken {
+		due := time.Time{}
+		if i.Name != "mine" {
+			due = i.Created.Truncate(time.Hour)
+		}
+		if i.Name == "auto-1d-20261120T000000Z" {
+			due = time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC) // the first is taken at once, 22 hours late
+		}
+		if !i.Due.Equal(due) {
+			t.Errorf("%s, taken at %v, is due at %v, want %v", i.Name, i.Created, i.Due, due)
+		}
+	}
 	names := func(s *site) []string {
 		got := s.snapshotNames("photos")
 		slices.Sort(got)

@@ -184,6 +184,7 @@ type SnapshotInfo struct {
 	Versions int64      `json:"versions"`
 	Complete bool       `json:"complete"`       // all of its metadata is here
 	Until    time.Time  `json:"until,omitzero"` // it is deleted then, by the bucket's home; zero: kept
+	Due      time.Time  `json:"due,omitzero"`   // of a schedule's: the moment that it is called by, at or before Created
 }
 
 // shownSnapshot is a snapshot under the name it is listed by.
@@ -237,7 +238,8 @@ func (b *Bucket) Snapshots(ctx context.Context) ([]SnapshotInfo, error) {
 
 func (b *Bucket) snapshotInfo(name string, d *snapshotDoc) SnapshotInfo {
 	here := b.isSealed(d.id) || b.s.hasSnapshot(d.id)
-	return SnapshotInfo{d.id, name, d.created.Time(), b.s.SegmentName(d.by), b.rootOf(d), d.stats.objects, d.stats.bytes, d.stats.versions, here, b.s.names.ends(b.id)[d.id]}
+	_, due, _ := parseAuto(d.name)
+	return SnapshotInfo{d.id, name, d.created.Time(), b.s.SegmentName(d.by), b.rootOf(d), d.stats.objects, d.stats.bytes, d.stats.versions, here, b.s.names.ends(b.id)[d.id], due}
 }
 
 // CreateSnapshot keeps the bucket as it is now, under a name that no snapshot of it has here. When it returns the snapshot is durable and can be

@@ -33,7 +33,8 @@ type app struct {
 	json     bool
 	yes      bool
 
-	began bool // the flags were understood
+	began  bool         // the flags were understood
+	states []admin.AsOf // that were read as of a time
 }
 
 // client makes the client of the segment that the command line or the environment names.
@@ -43,7 +44,7 @@ func (a *app) client() (*admin.Client, error) {
 		return nil, err
 	}
 	o := a.remote
-	o.Silence = a.silence.Std()
+	o.Silence, o.AsOf = a.silence.Std(), a.readAsOf
 	if o.Credential == "" {
 		o.Credential = os.Getenv("EDGEFS_CREDENTIAL")
 	}

@@ -66,6 +66,9 @@ func (d *document) end(err error, fields ...field) error {
 	if err != nil {
 		fields = append(fields, field{"error", explain(err)})
 	}
+	if len(d.a.states) > 0 {
+		fields = append(fields, field{"asOf", d.a.states})
+	}
 	for _, f := range fields {
 		text, err := marshal(f.value)
 		if err != nil {

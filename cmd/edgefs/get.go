@@ -77,6 +77,7 @@ func (a *app) catCommand() *cobra.Command {
 				return err
 			}
 			defer client.Close()
+			defer a.tellStates()
 			for _, arg := range args {
 				if err := a.cat(cmd.Context(), client, arg, o); err != nil {
 					return fmt.Errorf("cat %s: %w", arg, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -113,6 +114,9 @@ func (a *app) snapshotList(ctx context.Context, names []string) error {
 			if !s.Complete {
 				fmt.Fprint(w, ", on its way")
 			}
+			if late := s.Created.Sub(s.Due).Round(time.Second); !s.Due.IsZero() && late > 0 {
+				fmt.Fprintf(w, ", %v after the moment it is called by", late)
+			}
 			if !s.Until.IsZero() {
 				fmt.Fprintf(w, ", kept until %s", stamp(s.Until))
 			}
@@ -187,55 +191,4 @@ func (a *app) diff(ctx context.Context, from, to, prefix string) error {
 		return all.add(d, sign+" "+a.names()(d.Key))
 	})
 	return all.end(err)
-}
-
-func (a *app) restoreCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "restore BUCKET@NAME[/PREFIX]",
-		Short: "Make a bucket, or a part of it, what a snapshot holds",
-		Long: `Make what a bucket lists, or lists below a prefix, what a snapshot of it lists there: keys that differ are put back, keys that the
-snapshot does not have are deleted. These are ordinary writes; with versioning the versions of today stay. No content moves. Keys that
-somebody writes at the same time are left alone and counted. edgefs diff shows beforehand what will be done.`,
-		Example: `  edgefs diff photos photos@monday
-  edgefs restore photos@monday
-  edgefs restore photos@monday/2026/trip/ --yes`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.restore(cmd.Context(), args[0]) },
-	}
-	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
-	return c
-}
-
-func (a *app) restore(ctx context.Context, what string) error {
-	from, prefix, _ := strings.Cut(strings.TrimPrefix(what, "s3://"), "/")
-	bucket, _, err := parseSnapshot(from)
-	if err != nil {
-		return err
-	}
-	if err := a.confirm(ctx, "Make %s/%s what %s holds, and delete what it does not hold", bucket, prefix, from); err != nil {
-		return err
-	}
-	client, err := a.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	done, err := client.Restore(ctx, bucket, admin.Restore{From: from, Prefix: prefix}, func(e admin.RestoreEvent) {
-		if !a.json && isTerminal(a.errs) && !e.Done {
-			fmt.Fprintf(a.errs, "\r%s done\x1b[K", counted(e.Put+e.Deleted, "key"))
-		}
-	})
-	if !a.json && isTerminal(a.errs) {
-		fmt.Fprint(a.errs, "\r\x1b[K")
-	}
-	if err != nil {
-		return fmt.Errorf("after %s: %w", counted(done.Put+done.Deleted, "key"), err)
-	}
-	return a.show(done, func(w io.Writer) {
-		fmt.Fprintf(w, "%s put back, %d deleted", counted(done.Put, "key"), done.Deleted)
-		if done.Skipped > 0 {
-			fmt.Fprintf(w, ", %d left alone: they were written meanwhile", done.Skipped)
-		}
-		fmt.Fprintln(w)
-	})
 }

@@ -1,10 +1,61 @@
 package main
 
 import (
+	"encoding/json"
+	"github.com/edgefs/edgefs/internal/admin"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
+
+// A command that reads as of a time says which state that is.
+func TestReadingAsOfATime(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "hawaii")
+	p := serve(t, dir)
+	t.Setenv("EDGEFS_ENDPOINT", dir)
+	good(t, "bucket", "create", "photos")
+	for _, k := range []string{"a/1", "a/2", "b"} {
+		goodWith(t, "first", "put", "-", "photos/"+k)
+	}
+	bad(t, 3, "nothing is remembered here yet", "ls", "photos@0s")
+	good(t, "snapshot", "create", "photos@monday")
+	made := jsonOf[[]struct{ Created time.Time }](t, "snapshot", "list")[0].Created
+	goodWith(t, "second", "put", "-", "photos/b")
+	state := "photos@" + made.Format("2006-01-02T15:04:05.000Z")
+	at := "photos@" + made.Add(2*time.Hour).Format(time.RFC3339Nano)
+	p.until(t, "the snapshot has its root", func() bool { return edgefs(t, "", "ls", at).code == 0 })
+
+	note := at + ": as it was at " + stamp(made) + ", 2h0m0s before the time asked for (" + state + ")\n"
+	for _, args := range [][]string{{"cat", at + "/b", at + "/a/1"}, {"ls", at}, {"stat", at + "/b"}, {"get", at + "/b", filepath.Join(t.TempDir(), "b")},
+		{"get", "-r", at, filepath.Join(t.TempDir(), "all")}, {"log", at + "/b"}, {"diff", at, "photos"}, {"restore", at, "--yes"}} {
+		r := edgefs(t, "", args...)
+		if r.code != 0 || r.errs != note {
+			t.Errorf("%q: exit %d, said %q, want %q", args, r.code, r.errs, note)
+		}
+	}
+	if r := edgefs(t, "", "cat", state+"/b"); r.errs != state+": as it was at "+stamp(made)+"\n" || r.out != "first" {
+		t.Errorf("%+v", r)
+	}
+	type answer struct {
+		Put  int
+		AsOf []admin.AsOf
+	}
+	want := admin.AsOf{Bucket: at, State: state, Time: made, Asked: made.Add(2 * time.Hour), Before: 7200}
+	for _, args := range [][]string{{"ls", at}, {"stat", at + "/b"}, {"diff", at, "photos"}, {"get", "-f", at + "/b", filepath.Join(t.TempDir(), "b")}, {"restore", at, "--yes"}} {
+		if a := jsonOf[answer](t, args...); len(a.AsOf) != 1 || a.AsOf[0] != want {
+			t.Errorf("%q: %+v, want %+v", args, a.AsOf, want)
+		}
+	}
+	var told answer
+	if r := edgefs(t, "", "cat", "--json", at+"/b"); r.out != "first" || json.Unmarshal([]byte(r.errs), &told) != nil || len(told.AsOf) != 1 || told.AsOf[0] != want {
+		t.Errorf("%+v", r)
+	}
+	bad(t, 3, "begins at "+made.Format("2006-01-02T15:04:05.000Z"), "cat", "photos@"+made.Add(-time.Hour).Format(time.RFC3339)+"/b")
+	if r := edgefs(t, "", "ls", "photos@monday"); r.code != 0 || r.errs != "" {
+		t.Errorf("a snapshot by its name: %+v", r)
+	}
+}
 
 func TestSnapshots(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hawaii")

@@ -41,7 +41,11 @@ func (a *app) stat(ctx context.Context, arg, version string) error {
 	if err != nil {
 		return fmt.Errorf("stat %s: %w", p, err)
 	}
-	return a.show(o, func(w io.Writer) { writeObject(w, p.bucket, o, a.names()) })
+	described := struct {
+		admin.Object
+		AsOf []admin.AsOf `json:"asOf,omitempty"`
+	}{o, a.states}
+	return a.show(described, func(w io.Writer) { writeObject(w, p.bucket, o, a.names()) })
 }
 
 func writeObject(w io.Writer, bucket string, o admin.Object, name func(string) string) {

@@ -10,7 +10,7 @@ import (
 
 // getAttributes answers GetObjectAttributes with those that a header names, in S3's order.
 func (c *call) getAttributes() error {
-	if _, err := c.segment.Bucket(c.bucket); err != nil {
+	if _, err := c.state(c.bucket); err != nil {
 		return err
 	}
 	want, err := wantedAttributes(c.r.Header)

@@ -61,7 +61,7 @@ func (c *call) listBuckets() error {
 }
 
 func (c *call) headBucket() error {
-	if _, err := c.segment.Bucket(c.bucket); err != nil {
+	if _, err := c.state(c.bucket); err != nil {
 		return err
 	}
 	c.w.Header().Set("X-Amz-Bucket-Region", c.regionName())

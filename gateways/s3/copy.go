@@ -48,7 +48,7 @@ func (c *call) openSource() (s source, o *segment.Object, err error) {
 	if want := c.r.Header.Get("X-Amz-Source-Expected-Bucket-Owner"); want != "" && want != theOwner.ID {
 		return s, nil, errAccessDenied
 	}
-	b, err := c.segment.Bucket(s.bucket)
+	b, err := c.state(s.bucket)
 	if err != nil {
 		return s, nil, err
 	}

@@ -136,6 +136,9 @@ func faultOf(err error) *fault {
 		return &fault{code: errNoSuchBucket, cause: err}
 	case errors.Is(err, segment.ErrNoSuchSnapshot):
 		f := errNoSuchBucket.say("The specified snapshot does not exist.")
+		if n := (*segment.NotRememberedError)(nil); errors.As(err, &n) {
+			f = errNoSuchBucket.say("No state of the bucket is known here as of that time: %v.", n)
+		}
 		f.cause = err
 		return f
 	case errors.Is(err, segment.ErrReadOnly):

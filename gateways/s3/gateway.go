@@ -110,6 +110,9 @@ type call struct {
 	signer signer
 }
 
+// keptHeaders stay when what was begun is answered with an error after all.
+var keptHeaders = []string{"Server", requestID, asOfHeader, beforeHeader} // never changed
+
 var serverName = []string{"EdgeFS"} // never changed
 
 // ServeHTTP implements http.Handler.
@@ -229,7 +232,7 @@ func (c *call) fail(err error) bool {
 		c.w.WriteHeader(f.status)
 		return true
 	}
-	maps.DeleteFunc(h, func(name string, _ []string) bool { return name != "Server" && name != requestID }) // of the object, or of what was begun
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return !slices.Contains(keptHeaders, name) }) // of the object, or of what was begun
 	for _, a := range f.header {
 		h.Set(a.name, a.value)
 	}

@@ -46,7 +46,7 @@ func (c *call) markerFault(err error, ref segment.VersionRef) error {
 
 // getObject answers GET and HEAD.
 func (c *call) getObject() error {
-	b, err := c.segment.Bucket(c.bucket)
+	b, err := c.state(c.bucket)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (l *listing) commonPrefix(d *document, prefix string) {
 
 // page asks the segment for a page that begins behind after.
 func (c *call) page(l listing, after string) (segment.ListPage, error) {
-	b, err := c.segment.Bucket(c.bucket)
+	b, err := c.state(c.bucket)
 	if err != nil || l.limit == 0 {
 		return segment.ListPage{}, err
 	}

@@ -1,6 +1,8 @@
 package s3
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +61,25 @@ func TestBucketsAreReadAsOfATime(t *testing.T) {
 	for _, name := range []string{"/photos@" + later.Format(time.RFC3339), "/photos__" + later.Format("20060102T150405Z")} {
 		s.get(name+"/k", "first")
 		s.want(405, "MethodNotAllowed", "PUT", name+"/k", "third")
+		for _, r := range []struct {
+			status       int
+			method, path string
+		}{{200, "GET", "/k"}, {200, "HEAD", "/k"}, {404, "GET", "/none"}, {200, "GET", "?list-type=2"}, {200, "GET", ""}, {200, "GET", "?versions"}, {200, "HEAD", ""}, {200, "GET", "/k?attributes"}} {
+			a := s.request(r.method, name+r.path, "", "X-Amz-Object-Attributes", "ETag")
+			before := strconv.FormatFloat(later.Truncate(time.Second).Sub(i.Created).Seconds(), 'f', 3, 64)
+			if a.StatusCode != r.status || a.Header.Get(asOfHeader) != i.Created.Format(asOfFormat) || a.Header.Get(beforeHeader) != before {
+				t.Errorf("%s %s%s: %d, %v, want %s seconds", r.method, name, r.path, a.StatusCode, a.Header, before)
+			}
+		}
 	}
-	s.want(404, "NoSuchBucket", "GET", "/photos__"+i.Created.Add(-time.Hour).Format("20060102T150405Z")+"/k", "")
+	if a := s.get("/photos@monday/k", "first"); a.Header.Get(asOfHeader) != i.Created.Format(asOfFormat) || a.Header[beforeHeader] != nil {
+		t.Errorf("of a snapshot: %v", a.Header)
+	}
+	if a := s.get("/photos/k", "second"); a.Header[asOfHeader] != nil {
+		t.Errorf("of the bucket as it is: %v", a.Header)
+	}
+	early := s.want(404, "NoSuchBucket", "GET", "/photos__"+i.Created.Add(-time.Hour).Format("20060102T150405Z")+"/k", "")
+	if !strings.Contains(string(early.body), i.Created.Format(asOfFormat)) {
+		t.Errorf("before all that is remembered: %s", early.body)
+	}
 }

@@ -18,7 +18,7 @@ func (c *call) listVersions() error {
 	if err != nil {
 		return err
 	}
-	b, err := c.segment.Bucket(c.bucket)
+	b, err := c.state(c.bucket)
 	if err != nil {
 		return err
 	}

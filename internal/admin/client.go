@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -25,6 +26,10 @@ type Client struct {
 	where string // for messages
 	limit time.Duration
 	http  *http.Client
+	asOf  func(AsOf)
+
+	mu     sync.Mutex
+	states map[string]AsOf // that were read, by the names that were asked for
 }
 
 // Options say how a remote segment is reached; the socket needs none of them.
@@ -35,6 +40,9 @@ type Options struct {
 	// Silence is how long the segment may do nothing when it is its turn, before a call ends as [Unreachable]; 0: for ever. Content may take
 	// as long as it moves, and so may a call that counts or reads much, as long as the segment answers that it is alive.
 	Silence time.Duration
+
+	// AsOf, unless nil, is told once of each state that is read as of a time, before what is read of it.
+	AsOf func(AsOf)
 }
 
 // DefaultSilence is what the command line allows.
@@ -66,6 +74,7 @@ func dialLocal(path string, o Options) *Client {
 		base:  "http://segment",
 		where: dir,
 		limit: o.Silence,
+		asOf:  o.AsOf,
 		http: &http.Client{Transport: &http.Transport{
 			DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return DialSocket(ctx, dir) },
 			ExpectContinueTimeout: continueTime,
@@ -104,6 +113,7 @@ func dialRemote(endpoint string, o Options) (*Client, error) {
 		token: credential.Token,
 		where: endpoint,
 		limit: o.Silence,
+		asOf:  o.AsOf,
 		http: &http.Client{Transport: &http.Transport{
 			DialContext:     (&net.Dialer{Timeout: connectTime}).DialContext,
 			TLSClientConfig: tls, TLSHandshakeTimeout: connectTime,
@@ -157,6 +167,9 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	}
 	s.answer()
 	res.Body = &answerBody{res.Body, s, explain, done}
+	if err := c.told(res); err != nil {
+		return nil, errors.Join(err, res.Body.Close())
+	}
 	if res.StatusCode/100 == 2 {
 		return res, nil
 	}

@@ -62,7 +62,7 @@ func (c *Client) List(ctx context.Context, bucket string, r ListRequest) (l List
 	if r.Versions {
 		query["versions"] = "true"
 	}
-	return l, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/objects"), query: query}, nil, &l)
+	return l, c.call(ctx, request{method: http.MethodGet, path: bucketPath(c.state(bucket), "/objects"), query: query}, nil, &l)
 }
 
 // Conflict is that of one key, and says of each version what of its content is here. [NoSuchKey] when it is in none.

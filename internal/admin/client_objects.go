@@ -91,7 +91,7 @@ func (c *Client) Get(ctx context.Context, bucket string, g GetRequest) (Object, 
 		header["Range"] = span
 	}
 	res, err := c.do(ctx, request{
-		method: http.MethodGet, path: bucketPath(bucket, "/object"),
+		method: http.MethodGet, path: bucketPath(c.state(bucket), "/object"),
 		query: map[string]string{"key": g.Key, "version": g.Version}, header: header,
 	})
 	if err != nil {
@@ -108,7 +108,7 @@ func (c *Client) Get(ctx context.Context, bucket string, g GetRequest) (Object, 
 // Stat describes a version; an empty version is the current one.
 func (c *Client) Stat(ctx context.Context, bucket, key, version string) (o Object, err error) {
 	query := map[string]string{"key": key, "version": version}
-	return o, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/stat"), query: query}, nil, &o)
+	return o, c.call(ctx, request{method: http.MethodGet, path: bucketPath(c.state(bucket), "/stat"), query: query}, nil, &o)
 }
 
 // SetTags replaces the tags of a version; an empty version is the current one.

@@ -51,11 +51,11 @@ type KeyLog struct {
 // Log is what happened to a bucket, a page of at most limit; next is that of the page before.
 func (c *Client) Log(ctx context.Context, bucket, next string, limit int) (l Log, err error) {
 	query := map[string]string{"next": next, "limit": strconv.Itoa(limit)}
-	return l, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/log"), query: query, patient: true}, nil, &l)
+	return l, c.call(ctx, request{method: http.MethodGet, path: bucketPath(c.state(bucket), "/log"), query: query, patient: true}, nil, &l)
 }
 
 // KeyLog is what happened to a key, as far as its versions are held, a page of at most limit.
 func (c *Client) KeyLog(ctx context.Context, bucket, key, next string, limit int) (l KeyLog, err error) {
 	query := map[string]string{"key": key, "next": next, "limit": strconv.Itoa(limit)}
-	return l, c.call(ctx, request{method: http.MethodGet, path: bucketPath(bucket, "/log"), query: query, patient: true}, nil, &l)
+	return l, c.call(ctx, request{method: http.MethodGet, path: bucketPath(c.state(bucket), "/log"), query: query, patient: true}, nil, &l)
 }

@@ -20,6 +20,7 @@ type Snapshot struct {
 	Versions int64     `json:"versions"`
 	Complete bool      `json:"complete"`       // its metadata is here; else it is on its way
 	Until    time.Time `json:"until,omitzero"` // it is deleted then; zero: kept
+	Due      time.Time `json:"due,omitzero"`   // of a schedule's: the moment that it is called by; what it holds is as of Created
 }
 
 // NewSnapshot is what a snapshot is made of.
@@ -56,12 +57,12 @@ type Restore struct {
 
 // RestoreEvent is where a restore stands; the last one has Done.
 type RestoreEvent struct {
-	Key     string `json:"key,omitempty"` // done last
-	Put     int64  `json:"put"`           // keys that were put back
-	Deleted int64  `json:"deleted"`       // keys that the snapshot does not have
-	Skipped int64  `json:"skipped"`       // keys that were written meanwhile, and left alone
-	Done    bool   `json:"done,omitempty"`
-	Error   *Error `json:"error,omitempty"` // what broke it off
+	Put      int64  `json:"put"`      // keys that were put back
+	Deleted  int64  `json:"deleted"`  // keys that the snapshot does not have
+	Skipped  int64  `json:"skipped"`  // keys that were written meanwhile, and left alone
+	Differed int64  `json:"differed"` // keys that there were to do, as far as they are counted
+	Done     bool   `json:"done,omitempty"`
+	Error    *Error `json:"error,omitempty"` // what broke it off
 }
 
 // Snapshots are those of a bucket, oldest first.
@@ -81,7 +82,7 @@ func (c *Client) DeleteSnapshot(ctx context.Context, bucket, name string) error 
 
 // Diff hands each key that differs between two states of a bucket, BUCKET or BUCKET@NAME, to each, in order. An error of each ends it.
 func (c *Client) Diff(ctx context.Context, from, to, prefix string, each func(Difference) error) error {
-	return c.lines(ctx, request{method: http.MethodGet, path: bucketPath(from, "/diff"), query: map[string]string{"to": to, "prefix": prefix}, patient: true}, nil,
+	return c.lines(ctx, request{method: http.MethodGet, path: bucketPath(c.state(from), "/diff"), query: map[string]string{"to": c.state(to), "prefix": prefix}, patient: true}, nil,
 		func(line *json.Decoder) (bool, error) {
 			var e DiffEvent
 			if err := line.Decode(&e); err != nil {
@@ -98,8 +99,10 @@ func (c *Client) Diff(ctx context.Context, from, to, prefix string, each func(Di
 }
 
 // Restore makes a bucket what a snapshot of it holds, and tells from time to time where it stands.
+// When it fails, the last word of that is returned too.
 func (c *Client) Restore(ctx context.Context, bucket string, r Restore, at func(RestoreEvent)) (e RestoreEvent, err error) {
-	return e, c.lines(ctx, request{method: http.MethodPost, path: bucketPath(bucket, "/restore"), patient: true}, r, func(line *json.Decoder) (bool, error) {
+	r.From = c.state(r.From)
+	err = c.lines(ctx, request{method: http.MethodPost, path: bucketPath(bucket, "/restore"), patient: true}, r, func(line *json.Decoder) (bool, error) {
 		var now RestoreEvent
 		if err := line.Decode(&now); err != nil {
 			return false, fmt.Errorf("the restore was broken off: %w", err)
@@ -111,6 +114,7 @@ func (c *Client) Restore(ctx context.Context, bucket string, r Restore, at func(
 		at(e)
 		return e.Done, nil
 	})
+	return e, err
 }
 
 // lines does a call whose answer is documents, one after the other, until take says that it has the last one.

@@ -109,7 +109,10 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 
 func (s *Server) wrap(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := h(w, r)
+		err := s.pin(w, r)
+		if err == nil {
+			err = h(w, r)
+		}
 		if err == nil {
 			return
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 func snapshotOf(i segment.SnapshotInfo) admin.Snapshot {
-	s := admin.Snapshot{Name: i.Name, Created: i.Created, Segment: i.Segment, Objects: i.Objects, Bytes: i.Bytes, Versions: i.Versions, Complete: i.Complete, Until: i.Until}
+	s := admin.Snapshot{Name: i.Name, Created: i.Created, Segment: i.Segment, Objects: i.Objects, Bytes: i.Bytes, Versions: i.Versions, Complete: i.Complete, Until: i.Until, Due: i.Due}
 	if !i.Root.IsZero() {
 		s.Root = i.Root.String()
 	}
@@ -79,7 +79,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	to, err := s.Segment.Bucket(param(r, "to"))
+	to, err := s.find(w, param(r, "to"))
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (s *Server) restore(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, &q); err != nil {
 		return err
 	}
-	from, err := s.Segment.Bucket(q.From)
+	from, err := s.find(w, q.From)
 	if err != nil {
 		return err
 	}
@@ -139,20 +139,25 @@ func (s *Server) restore(w http.ResponseWriter, r *http.Request) error {
 		return invalid("%s is no snapshot of %s", q.From, r.PathValue("bucket"))
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	lines, told := json.NewEncoder(w), time.Now()
-	var at admin.RestoreEvent
-	done, err := b.Restore(r.Context(), from, q.Prefix, func(d segment.Difference, so segment.Restored) {
-		at = admin.RestoreEvent{Key: d.Key, Put: so.Put, Deleted: so.Deleted, Skipped: so.Skipped}
+	lines, told := json.NewEncoder(w), time.Time{}
+	tell := func(e admin.RestoreEvent) {
+		_ = lines.Encode(e) // whoever does not listen any more has ended the context
+		_ = http.NewResponseController(w).Flush()
+		told = time.Now()
+	}
+	done, err := b.Restore(r.Context(), from, q.Prefix, func(so segment.Restored) {
 		if time.Since(told) > restoreTell {
-			_ = lines.Encode(at)
-			_ = http.NewResponseController(w).Flush()
-			told = time.Now()
+			tell(restoreEvent(so))
 		}
 	})
-	at = admin.RestoreEvent{Put: done.Put, Deleted: done.Deleted, Skipped: done.Skipped, Done: true}
-	if err != nil {
-		at.Error = refusal(err)
+	last := restoreEvent(done)
+	if last.Done = true; err != nil {
+		last.Error = refusal(err)
 	}
-	_ = lines.Encode(at)
+	tell(last)
 	return nil
+}
+
+func restoreEvent(r segment.Restored) admin.RestoreEvent {
+	return admin.RestoreEvent{Put: r.Put, Deleted: r.Deleted, Skipped: r.Skipped, Differed: r.Differed}
 }

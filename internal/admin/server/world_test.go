@@ -120,6 +120,11 @@ func onSocket(t *testing.T) *admin.Client {
 
 func socketOf(t *testing.T, server *Server) *admin.Client {
 	t.Helper()
+	return socketWith(t, server, admin.Options{})
+}
+
+func socketWith(t *testing.T, server *Server, o admin.Options) *admin.Client {
+	t.Helper()
 	dir := t.TempDir()
 	l, err := admin.ListenSocket(dir)
 	if err != nil {
@@ -128,7 +133,7 @@ func socketOf(t *testing.T, server *Server) *admin.Client {
 	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: server}}
 	s.Start()
 	t.Cleanup(s.Close)
-	return dial(t, dir, admin.Options{})
+	return dial(t, dir, o)
 }
 
 func dial(t *testing.T, endpoint string, o admin.Options) *admin.Client {
