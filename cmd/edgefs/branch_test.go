@@ -84,7 +84,7 @@ func TestBranches(t *testing.T) {
 	}
 	bad(t, 3, "no such key", "log", "photos/none")
 	bad(t, 2, "at least 1", "log", "photos", "-n", "0")
-	bad(t, 3, "nothing of bucket", "ls", "photos@1w")
+	bad(t, 3, "what is remembered here begins at", "ls", "photos@1w")
 	if out := good(t, "ls", "photos@0s"); !strings.Contains(out, "k") { // the snapshot is remembered, too
 		t.Errorf("%q", out)
 	}
