@@ -233,7 +233,7 @@ func (b *Bucket) Stats() BucketStats {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	s := b.stats
-	return BucketStats{s.objects, s.bytes, s.versions, s.conflicts, b.base.id, b.overlay.Len(), b.seenLocked()}
+	return BucketStats{s.objects, s.bytes, s.versions, s.conflicts(), b.base.id, b.overlay.Len(), b.seenLocked()}
 }
 
 // apply makes one record, which is raw in the log, part of the state. The caller holds mu and has checked nothing.

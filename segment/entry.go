@@ -315,11 +315,15 @@ func bucketIDOf(b []byte) (id BucketID, err error) {
 
 // counters are sums over a bucket's keys but the reserved ones. They are a function of its state, kept beside it.
 type counters struct {
-	objects   int64 // keys whose current version is content
-	bytes     int64 // their sizes
-	versions  int64 // versions held, markers too
-	conflicts int64 // keys in conflict
+	objects  int64 // keys whose current version is content
+	bytes    int64 // their sizes
+	versions int64 // versions held, markers too
+	open     int64 // keys with an open version
+	twinned  int64 // those of them that are not in conflict: all that is open is twins
 }
+
+// conflicts is how many keys are in conflict. Keys that an earlier build counted as open, which knew of no twins, are among them until they are settled.
+func (c counters) conflicts() int64 { return c.open - max(c.twinned, 0) }
 
 func (c *counters) add(h head, sign int64) {
 	if len(h.versions) > 0 && reserved(h.versions[0].Key) {
@@ -330,8 +334,11 @@ func (c *counters) add(h head, sign int64) {
 		c.bytes += sign * v.Size()
 	}
 	c.versions += sign * int64(h.count)
-	if h.conflicted() {
-		c.conflicts += sign
+	if len(h.open()) > 0 {
+		c.open += sign
+	}
+	if h.twinned() {
+		c.twinned += sign
 	}
 }
 
@@ -342,7 +349,7 @@ func (c *counters) moved(was, now head) {
 }
 
 func (c counters) appendTo(b []byte) []byte {
-	for i, n := range []int64{c.objects, c.bytes, c.versions, c.conflicts} {
+	for i, n := range []int64{c.objects, c.bytes, c.versions, c.open, c.twinned} {
 		b = putUint(b, fieldNum(i+1), uint64(n))
 	}
 	return b
@@ -358,7 +365,9 @@ func parseCounters(b []byte) (c counters, err error) {
 		case 3:
 			c.versions = int64(f.n)
 		case 4:
-			c.conflicts = int64(f.n)
+			c.open = int64(f.n)
+		case 5:
+			c.twinned = int64(f.n)
 		}
 		return nil
 	})

@@ -250,5 +250,5 @@ func (f Files) opened() (fileState, error) {
 	}
 	b.mu.Lock() // Copy marks the map's nodes as shared
 	defer b.mu.Unlock()
-	return fileState{snapshot{b.base, b.overlay.Copy()}, b.settings.Load().Policy == KeepBoth && b.stats.conflicts > 0}, nil
+	return fileState{snapshot{b.base, b.overlay.Copy()}, b.settings.Load().Policy == KeepBoth && b.stats.open > 0}, nil
 }

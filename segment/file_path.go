@@ -46,7 +46,7 @@ func parsePath(path string) (place, error) {
 			whole, component, p.names = p.dir, "", nil
 		}
 	}
-	if len(p.key) > MaxKey {
+	if len(p.key) > MaxKey && CheckName(p.key) != nil {
 		return p, fmt.Errorf("%q is a key of %d bytes: %w", path, len(p.key), ErrNameTooLong)
 	}
 	return p, checkReserved(p.key)

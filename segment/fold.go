@@ -489,5 +489,6 @@ func (c *counters) sum(d counters) {
 	c.objects += d.objects
 	c.bytes += d.bytes
 	c.versions += d.versions
-	c.conflicts += d.conflicts
+	c.open += d.open
+	c.twinned += d.twinned
 }

@@ -106,7 +106,7 @@ func sampleAmending(t testing.TB) *record {
 }
 
 func sampleEntry(t testing.TB) *entry {
-	f := foldItem{bucket: BucketID{1, 2}, prev: 4, covers: 9, root: []byte("root"), stats: counters{1, 2, 3, 4}}
+	f := foldItem{bucket: BucketID{1, 2}, prev: 4, covers: 9, root: []byte("root"), stats: counters{1, 2, 3, 4, 0}}
 	return &entry{
 		writes:  []write{{bucket: BucketID{1, 2}, record: sampleRecord(t), payload: [][]byte{[]byte("payload")}}},
 		folds:   []foldItem{f},
@@ -142,12 +142,12 @@ func formats(t testing.TB) map[string]struct {
 	}
 	remove := &Request{Bucket: BucketID{1, 2}, Name: RequestName{3}, verb: verbRemove, key: "k", ref: VersionRef{ID: sampleID, Null: true}, cond: Cond{Match: []string{}, Open: []VersionID{}}}
 	ans := &Answer{outcome{version: sampleID, null: true, marker: true}, refusalOf(ErrPrecondition), "the current version is another", Vector{sampleOrigin: 5}, true}
-	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4}}
+	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4, 0}}
 	fa := fileAttrs{SymbolicLink, 0o6750, 1000, 100, 1795000000123456789, -5, FileID{1, 2}, 77, "../target", map[string]string{"user.a": "1", "user.b": "\x00"}, nil}
-	re := &rootEntry{0x79, rt.appendTo(nil), counters{1, 2, 3, 4}}
-	md := &mergeDoc{branch: BucketID{1, 2}, id: SnapshotID{6}, from: BucketID{1, 2}, into: BucketID{9}, created: 0x78, by: 5, root: rt.appendTo(nil), stats: counters{1, 2, 3, 4}, after: rt.seen, merged: Merged{1, 2, 3, 4}}
+	re := &rootEntry{0x79, rt.appendTo(nil), counters{1, 2, 3, 4, 0}}
+	md := &mergeDoc{branch: BucketID{1, 2}, id: SnapshotID{6}, from: BucketID{1, 2}, into: BucketID{9}, created: 0x78, by: 5, root: rt.appendTo(nil), stats: counters{1, 2, 3, 4, 0}, after: rt.seen, merged: Merged{1, 2, 3, 4}}
 	branch := *d
-	branch.origin = &origin{BucketID{9}, SnapshotID{3, 4}, SnapshotID{5}, rt.appendTo(nil), counters{1, 2, 3, 4}, rt.seen}
+	branch.origin = &origin{BucketID{9}, SnapshotID{3, 4}, SnapshotID{5}, rt.appendTo(nil), counters{1, 2, 3, 4, 0}, rt.seen}
 	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
 	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: []cursorItem{cursorItem{}.after(e.cursors[0])}, buckets: []bucketState{{e.folds[0], d, true}}}
 	seals := &entry{seals: []sealItem{{bucket: BucketID{1, 2}, id: SnapshotID{3, 4}, name: "monday", created: 0x77}, {bucket: BucketID{1, 2}, id: SnapshotID{3, 4}}}}
@@ -190,6 +190,10 @@ func formats(t testing.TB) map[string]struct {
 		"settings-locks": {locked.appendTo(nil), func(b []byte) ([]byte, error) {
 			s, err := parseSettings(b)
 			return s.appendTo(nil), err
+		}},
+		"counters": {counters{5, 6, 7, 8, 2}.appendTo(nil), func(b []byte) ([]byte, error) {
+			c, err := parseCounters(b)
+			return c.appendTo(nil), err
 		}},
 		"losses": {appendLosses(nil, losses), func(b []byte) ([]byte, error) {
 			all, err := parseLosses(b)

@@ -32,14 +32,33 @@ func (h head) content() *Version {
 	return nil
 }
 
-// losers are the open ones: content, neither superseded nor current. A key that has one is in conflict.
+// open are the versions that no write has chosen between, but for the current one: content, neither superseded nor current.
+func (h head) open() (out []*Version) {
+	for i := range h.versions {
+		if h.isOpen(i) {
+			out = append(out, h.versions[i])
+		}
+	}
+	return out
+}
+
+func (h head) isOpen(i int) bool { return i > 0 && !h.versions[i].Superseded && !h.versions[i].Marker }
+
+// losers are the open versions that say something else than the current one: a key that has one is in conflict.
 func (h head) losers() (out []*Version) {
 	for i, v := range h.versions {
-		if i > 0 && !v.Superseded && !v.Marker {
+		if h.isOpen(i) && !h.twin(v) {
 			out = append(out, v)
 		}
 	}
 	return out
+}
+
+// twin says whether v is open and says what the current version says, content and attributes: whoever reads that one has read both. So it is shown to
+// nobody, and goes with the current version when that is written over.
+func (h head) twin(v *Version) bool {
+	c := h.content()
+	return c != nil && v != c && !v.Superseded && !v.Marker && alike(v, c)
 }
 
 // newestNull is the version that "null" names; nil when there is none.
@@ -60,14 +79,17 @@ func (h head) told(v *Version) Version {
 
 func (h head) conflicted() bool {
 	for i, v := range h.versions {
-		if i > 0 && !v.Superseded && !v.Marker {
+		if h.isOpen(i) && !h.twin(v) {
 			return true
 		}
 	}
 	return false
 }
 
-// openExactly says whether the current version and the open losers are those of ids.
+// twinned says whether all that is open are twins.
+func (h head) twinned() bool { return !h.conflicted() && len(h.open()) > 0 }
+
+// openExactly says whether the current version and the losers are those of ids.
 func (h head) openExactly(ids []VersionID) bool {
 	open := h.losers()
 	if v := h.current(); v != nil {
@@ -91,13 +113,18 @@ func (h head) settle() head {
 	return head{kept, h.count}
 }
 
-// address is what a plain write of the key does to what is there: the current version, which its client could read, and open delete
+// address is what a plain write of the key does to what is there: the current version and its twins, which its client could read, and open delete
 // markers, which bury nothing, are superseded, or taken away where they have no id and the mode keeps one such version. An open loser is
 // left open unless the write resolves; a version with an id is never taken away.
 func (h head) address(key string, mode Versioning, resolve bool) effect {
+	return h.addressing(key, mode, func(v *Version) bool { return v.Marker || resolve || h.twin(v) })
+}
+
+// addressing is address of the current version and those open ones that also says.
+func (h head) addressing(key string, mode Versioning, also func(*Version) bool) effect {
 	e := effect{key: key}
 	for i, v := range h.versions {
-		addressed := i == 0 || !v.Superseded && (v.Marker || resolve)
+		addressed := i == 0 || !v.Superseded && also(v)
 		switch {
 		case mode != Versioned && v.Null && !v.locked() && (addressed || v.Superseded):
 			for _, d := range v.Holds {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // LoserName is the name that the policy keep-both shows an open loser of a key under: the key, a tilde, the write's name, and the key's
@@ -20,6 +21,20 @@ func LoserName(key string, d Dot) string {
 		life = fmt.Sprintf(".%d", d.Inc)
 	}
 	return fmt.Sprintf("%s~%v%s-%d%s", key, d.Segment, life, d.N, extension(key))
+}
+
+// MaxLoserName is the length of the longest name of a loser, in bytes. It may have more than a key: then it is read, copied and deleted as any, and no key can
+// be made of it.
+const MaxLoserName = MaxKey + len("~0123456789abcdef.4294967295-18446744073709551615.0123456789abcdef")
+
+// CheckName refuses what is neither a key nor a name that a loser can have.
+func CheckName(name string) error {
+	if len(name) > MaxKey && len(name) <= MaxLoserName && utf8.ValidString(name) {
+		if key, _, ok := ParseLoserName(name); ok {
+			return checkKey(key)
+		}
+	}
+	return checkKey(name)
 }
 
 // ParseLoserName takes the name of a loser apart; false when it is none.
@@ -176,7 +191,7 @@ type shownWalk struct {
 func (b *Bucket) shown(ctx context.Context, from string) (*shownWalk, error) {
 	b.mu.Lock() // Copy marks the map's nodes as shared
 	s := snapshot{b.base, b.overlay.Copy()}
-	both := b.settings.Load().Policy == KeepBoth && b.stats.conflicts > 0
+	both := b.settings.Load().Policy == KeepBoth && b.stats.open > 0
 	b.mu.Unlock()
 	return s.shown(ctx, from, both)
 }

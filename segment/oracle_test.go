@@ -357,7 +357,7 @@ func (o *oracle) checkFates(id BucketID, c Vector) error {
 			held[v.named()] = v
 		}
 		current[h.current().named()] = true
-		for _, v := range h.losers() {
+		for _, v := range h.open() {
 			open[v.named()] = true
 		}
 	}
@@ -442,8 +442,8 @@ func (o *oracle) checkLocks(id BucketID) error {
 // resolving is how the ETag begins that a random write says it resolves with.
 const resolving = "resolving "
 
-// checkAddressed looks at each write with its writer's eyes: it names only what that had seen, and of the open losers that it had seen a
-// plain write of content names none, a resolving one all, and any other write all or none.
+// checkAddressed looks at each write with its writer's eyes: it names only what that had seen; of the losers that it had seen a plain
+// write of content names none, a resolving one all, and any other write all or none; of the twins a write of one key's content names all.
 func (o *oracle) checkAddressed(id BucketID) error {
 	for _, r := range o.written[id] {
 		seen := r.known()
@@ -470,10 +470,16 @@ func (o *oracle) checkAddressed(id BucketID) error {
 			if known == nil {
 				known = o.meaning(id, seen)
 			}
-			losers, addressed := headOf(known[e.key]).losers(), 0
+			h := headOf(known[e.key])
+			losers, addressed, twins := h.losers(), 0, 0
 			for _, v := range losers {
 				if named[v.VersionID] {
 					addressed++
+				}
+			}
+			for _, v := range h.open() {
+				if h.twin(v) && !named[v.VersionID] {
+					twins++
 				}
 			}
 			plain, resolves := false, false
@@ -485,6 +491,9 @@ func (o *oracle) checkAddressed(id BucketID) error {
 				}
 				resolves = strings.HasPrefix(e.hold.Attrs.ETag, resolving) // else it was put, and is no copy of what a resolution kept
 				plain = !resolves
+			}
+			if (plain && r.rename == nil || resolves) && twins > 0 {
+				return fmt.Errorf("%v of %q leaves %d twins of what it replaces", r.Dot, e.key, twins)
 			}
 			if e.hold == nil && oldest(losers, named, addressed) { // taken away as beyond the bounds
 				continue

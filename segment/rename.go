@@ -253,7 +253,8 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 	case target.content() != nil && !o.Replace:
 		return Renamed{}, ErrTargetExists
 	}
-	r := &record{deps: v[0].deps, effects: h.move(src, dst, target, v[0].settings.Versioning)}
+	mode := v[0].settings.Versioning
+	r := &record{deps: v[0].deps, effects: h.move(src, dst, target.address(dst, mode, false), mode)}
 	last := len(r.effects) - 1
 	if last > 1 { // versions of one key need dots of their own
 		r.rename = &rename{count: uint64(last)}

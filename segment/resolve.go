@@ -7,8 +7,8 @@ import (
 )
 
 // Resolve ends the conflict of a key in favour of one of the versions in it, which keep names: the current one, or an open loser; of any
-// other it is ErrPrecondition. It makes no version where the current one is kept; else what is kept becomes the current version, under a
-// new id, and no payload moves. A delete marker that is kept leaves the key deleted.
+// other it is ErrPrecondition. What is kept becomes the current version, under a new id, and no payload moves; it is as that
+// version is but for its locks, which stay with that one. A delete marker that is kept leaves the key deleted. Where there is no conflict nothing is written.
 //
 // It returns the version that is current then, or the marker that was kept. What it ends is what this segment has seen: see
 // [Cond.Resolve], which lets any write end a conflict.
@@ -48,18 +48,18 @@ func (b *Bucket) planResolution(ctx context.Context, key string, keep VersionRef
 	return p, out, err
 }
 
-// resolution is the write that leaves kept, one of the open versions, as the only one.
+// resolution is the write that leaves kept, one of the open versions, as the only one. What it keeps it writes once more, the current version too: a
+// resolution in favour of another version, made in ignorance of this one, then meets a write, and is in conflict with it, as any two writes.
 func (h head) resolution(key string, mode Versioning, kept *Version) effect {
 	e := h.address(key, mode, true)
 	switch {
-	case kept.VersionID != h.current().VersionID:
-		e.hold = &Version{Key: key, Null: mode != Versioned}
-		kept.carry(e.hold)
 	case kept.Marker && mode == Unversioned && !h.remains(e):
 		// with the losers goes what the marker was to hide
+	case kept.Marker, !h.conflicted(): // then there are twins at most
+		return e.leaving(kept.VersionID)
 	default:
-		e.gone = slices.DeleteFunc(e.gone, func(g goneHold) bool { return g.version == kept.VersionID })
-		e.over = slices.DeleteFunc(e.over, func(id VersionID) bool { return id == kept.VersionID })
+		e.hold = &Version{Key: key, Null: mode != Versioned}
+		kept.carry(e.hold)
 	}
 	return e
 }

@@ -113,3 +113,31 @@ func TestLosersAreObjectsWhereBothAreKept(t *testing.T) {
 	}
 	s.want(204, "", "DELETE", "/docs", "")
 }
+
+// The longest keys have losers whose names are longer than keys: these are listed, and so they are read, copied and deleted, but not written.
+func TestTheLongestNamesOfLosersAreRead(t *testing.T) {
+	s := newSite(t)
+	b := s.bucket("docs", segment.Unversioned)
+	if err := b.Configure(t.Context(), func(set *segment.Settings) error { set.Policy = segment.KeepBoth; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{strings.Repeat("k", maxKey), strings.Repeat("é", maxKey/2-4) + "/x.jpeg"}
+	l := s.lose("docs", 8, keys...)
+	for i, name := range l {
+		if len(name) <= maxKey || len(name) > segment.MaxLoserName {
+			t.Fatalf("%q has %d bytes", name, len(name))
+		}
+		wantKeys(t, s.want(200, "", "GET", "/docs?list-type=2&max-keys=1&start-after="+keys[i], ""), name)
+		s.get("/docs/"+name, "here "+keys[i])
+		s.want(200, "", "HEAD", "/docs/"+name, "")
+		s.want(200, "", "PUT", "/docs/copy", "", "X-Amz-Copy-Source", "/docs/"+name)
+		s.get("/docs/copy", "here "+keys[i])
+		s.want(400, "InvalidArgument", "PUT", "/docs/"+name, "x")
+		s.get("/docs/"+name, "here "+keys[i])
+	}
+	wantKeys(t, s.want(200, "", "GET", "/docs?list-type=2", ""), "copy", keys[0], l[0], keys[1], l[1])
+	s.want(204, "", "DELETE", "/docs/"+l[0], "")
+	s.want(200, "", "POST", "/docs?delete", "<Delete><Object><Key>"+l[1]+"</Key></Object></Delete>")
+	wantKeys(t, s.want(200, "", "GET", "/docs?list-type=2", ""), "copy", keys[0], keys[1])
+	s.want(400, "KeyTooLongError", "GET", "/docs/"+strings.Repeat("k", maxKey+1)+"~0000000000000008-1", "")
+}

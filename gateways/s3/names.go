@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/edgefs/edgefs/segment"
 )
 
 // maxKey is the length of the longest key, in bytes.
@@ -16,10 +18,10 @@ type owner struct{ ID, DisplayName string }
 // theOwner owns everything: there are no accounts yet.
 var theOwner = owner{"a2caa410bfcedf828c8ec23f274ab6597464ff2829b67aebf6bfecfb02bbc1a1", "edgefs"}
 
-// checkKey refuses keys that S3 does not know.
+// checkKey refuses keys that S3 does not know, and that are not listed as the names of losers: these may be longer.
 func checkKey(key string) error {
 	switch {
-	case len(key) > maxKey:
+	case len(key) > maxKey && segment.CheckName(key) != nil:
 		return errKeyTooLong.with("Size", strconv.Itoa(len(key))).with("MaxSizeAllowed", strconv.Itoa(maxKey))
 	case !utf8.ValidString(key):
 		return errInvalidURI.say("The key is not valid UTF-8.")
