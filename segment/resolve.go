@@ -35,7 +35,7 @@ func (b *Bucket) planResolution(ctx context.Context, key string, keep VersionRef
 		if err != nil {
 			return effect{}, err
 		}
-		if kept.VersionID != h.current().VersionID && !slices.ContainsFunc(h.losers(), func(l *Version) bool { return l.VersionID == kept.VersionID }) {
+		if kept.VersionID != h.current().VersionID && !slices.ContainsFunc(h.open(), func(l *Version) bool { return l.VersionID == kept.VersionID }) {
 			return effect{}, fmt.Errorf("version %s is not in conflict: %w", kept.VersionID, ErrPrecondition)
 		}
 		out = outcome{version: kept.VersionID, null: kept.Null, marker: kept.Marker}
