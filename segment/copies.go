@@ -18,7 +18,11 @@ type acknowledgement struct {
 
 // acknowledging begins a write. One that would be one too many to wait is refused before it is made.
 func (b *Bucket) acknowledging() (acknowledgement, error) {
-	a := acknowledgement{b: b, copies: b.settings.Load().Ack == Copies && b.frozen == ""}
+	return b.acknowledgingAs(b.settings.Load().Ack)
+}
+
+func (b *Bucket) acknowledgingAs(how Ack) (acknowledgement, error) {
+	a := acknowledgement{b: b, copies: how == Copies && b.frozen == ""}
 	if !a.copies {
 		return a, nil
 	}
@@ -26,17 +30,31 @@ func (b *Bucket) acknowledging() (acknowledgement, error) {
 	case b.s.copying <- struct{}{}:
 		return a, nil
 	default:
-		return a, fmt.Errorf("%d writes wait for a second segment already: %w", cap(b.s.copying), ErrUnavailable)
+		return acknowledgement{}, fmt.Errorf("%d writes wait for a second segment already: %w", cap(b.s.copying), ErrUnavailable)
 	}
 }
 
-// submit is that of the segment; the first plan is what is waited for.
+// submit is that of the segment; what is written to the bucket is waited for, the locks of what is put too.
 func (a *acknowledgement) submit(plans ...plan) error {
-	if err := a.b.s.submit(plans...); err != nil || !a.copies {
+	e := new(entry)
+	if err := a.b.s.submitWith(e, plans); err != nil || !a.copies {
 		return err
 	}
-	a.refs = plans[0].r.toCopy(a.b.id)
+	for _, w := range e.writes {
+		if w.bucket == a.b.id {
+			a.refs = append(a.refs, w.record.toCopy(a.b.id)...)
+		}
+	}
 	return nil
+}
+
+// found is submit of what was written before, and perhaps not waited for: the versions of a key that are current or open.
+func (a *acknowledgement) found(h head) {
+	for i, v := range h.versions {
+		if a.copies && (i == 0 || h.isOpen(i)) {
+			a.refs = append(a.refs, Ref{a.b.id, v.Key, v.VersionID})
+		}
+	}
 }
 
 // toCopy names what must be at a second segment: the record, and the versions that it put with payload of their own.

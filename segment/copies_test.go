@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -96,6 +97,68 @@ func TestEveryWriteWaitsForACopy(t *testing.T) {
 	a.Segment.cfg.Copied = nil
 	if _, err := put("n", "v"); !errors.Is(err, ErrNotCopied) {
 		t.Errorf("without links: %v", err)
+	}
+}
+
+// What is locked as it is written waits for its lock too; settings under which writes wait, wait; so does each key of a merge, also one that an earlier
+// merge wrote, which ended before a second segment had it.
+func TestLocksSettingsAndMergesWaitForACopy(t *testing.T) {
+	w := newWorld(t, "a")
+	a := w.site("a")
+	var mu sync.Mutex // a merge asks for several keys at a time
+	var asked []Ref
+	var refuse error
+	a.Segment.cfg.Copied = func(_ context.Context, r Ref) error {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, r)
+		return refuse
+	}
+	set := DefaultSettings()
+	set.Versioning, set.Locks.Enabled = Versioned, true
+	box, err := a.CreateBucket(w.ctx, "box", BucketOptions{Settings: &set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack := func(to Ack) error {
+		asked = nil
+		return box.Configure(w.ctx, func(s *Settings) error { s.Ack = to; return nil })
+	}
+	if err := ack(Copies); err != nil || len(asked) != 1 || asked[0] != (Ref{Bucket: box.id, Version: box.settingsNow().by}) {
+		t.Errorf("settings asked for %v, %v", asked, err)
+	}
+	asked = nil
+	v, err := box.Put(w.ctx, "k", Attrs{Lock: Lock{LegalHold: true}}, Cond{}, strings.NewReader("v"))
+	if err != nil || len(asked) != 2 || asked[0] != (Ref{box.id, "k", v.VersionID}) || asked[1].Version.Dot != (Dot{a.Origin(), v.Dot.N + 1}) {
+		t.Errorf("a locked version asked for %v, %v", asked, err)
+	}
+	refuse = errors.New("nobody")
+	if err := box.Configure(w.ctx, func(s *Settings) error { s.Full = true; return nil }); !errors.Is(err, ErrNotCopied) || !box.Settings().Full {
+		t.Errorf("settings that nobody has: %v, %v", err, box.Settings())
+	}
+	if err := ack(Local); err != nil || len(asked) > 0 {
+		t.Errorf("an end of the waiting asked for %v, %v", asked, err)
+	}
+
+	branch, err := a.CreateBranch(w.ctx, "box", "branch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"l", "m"} {
+		a.put("branch", key, "new "+key)
+	}
+	refuse = nil
+	if err := ack(Copies); err != nil {
+		t.Fatal(err)
+	}
+	asked, refuse = nil, errors.New("nobody")
+	if _, err := Merge(w.ctx, branch, box, MergeOptions{oneByOne: true}); !errors.Is(err, ErrNotCopied) || len(asked) == 0 {
+		t.Errorf("a merge that nobody has asked for %v, %v", asked, err)
+	}
+	asked, refuse = nil, nil
+	done, err := Merge(w.ctx, branch, box, MergeOptions{oneByOne: true})
+	if err != nil || len(asked) != 2 || asked[0].Key != "l" || asked[1].Key != "m" {
+		t.Errorf("a merge asked for %v: %+v, %v", asked, done, err)
 	}
 }
 

@@ -147,14 +147,17 @@ func (b *Bucket) TakeHome(ctx context.Context) error {
 	})
 }
 
-// configure writes what change makes of the settings, unless that is nothing.
-func (b *Bucket) configure(ctx context.Context, change func(*Settings) error) error {
+// configure writes what change makes of the settings, unless that is nothing. Settings under which writes wait for a second segment wait themselves; those
+// that end the waiting do not.
+func (b *Bucket) configure(ctx context.Context, change func(*Settings) error) (err error) {
 	if b.frozen != "" {
 		return ErrReadOnly
 	}
 	if err := b.s.admit(ctx); err != nil {
 		return err
 	}
+	ack := acknowledgement{b: b}
+	defer ack.await(ctx, &err)
 	b.gate.Lock() // no write is planned by the old settings after the new ones
 	defer b.gate.Unlock()
 	now := b.settingsNow()
@@ -170,8 +173,11 @@ func (b *Bucket) configure(ctx context.Context, change func(*Settings) error) er
 	if begins && now.by.Epoch.N >= maxEpoch {
 		return fmt.Errorf("bucket %v has had %d epochs: %w", b.id, now.by.Epoch.N, ErrRefused)
 	}
+	if ack, err = b.acknowledgingAs(set.Ack); err != nil {
+		return err
+	}
 	r := &record{deps: v.deps, settings: &settingsRecord{Settings: set}}
-	return b.s.submit(plan{b: b, r: r, own: v.own, turn: &turn{now.by, begins}})
+	return ack.submit(plan{b: b, r: r, own: v.own, turn: &turn{now.by, begins}})
 }
 
 // Acknowledgement says which write set the bucket's settings, and up to which position of this segment's log they were applied: a peer that

@@ -127,8 +127,10 @@ type MergeOptions struct {
 	oneByOne bool       // for tests that replay
 }
 
-// mergersAtOnce is how many keys of a merge are written at a time: the log makes one batch of them.
-const mergersAtOnce = 32
+const (
+	mergersAtOnce  = 32  // keys of a merge that are written at a time: the log makes one batch of them
+	mergersCopying = 256 // the same where each waits for a second segment, which takes a round trip
+)
 
 // Merge brings what from, a branch of into or its parent, has changed since the two last knew the same, into into: by ordinary writes, one for each
 // key, that are judged with what the target holds at that moment and move no payload. What is written to from after it began is left for the next
@@ -250,9 +252,13 @@ func (m *merge) walk(ctx context.Context, do func(context.Context, Difference) (
 
 func (m *merge) pass(ctx context.Context, do func(context.Context, Difference) (MergeAction, error), tell, deletes bool) error {
 	keys, ctx := errgroup.WithContext(ctx)
-	keys.SetLimit(mergersAtOnce)
-	if m.oneByOne {
+	switch {
+	case m.oneByOne:
 		keys.SetLimit(1)
+	case m.into.Settings().Ack == Copies:
+		keys.SetLimit(mergersCopying)
+	default:
+		keys.SetLimit(mergersAtOnce)
 	}
 	var failed error
 	for d, err := range diff(ctx, m.base, m.theirs, "") {
@@ -318,9 +324,15 @@ func (m *merge) look(ctx context.Context, d Difference) (MergeAction, error) {
 	return judge(d, h), err
 }
 
-// write does what is to be done with a key: judged and written as one step.
+// write does what is to be done with a key: judged and written as one step. What a merge before this one, which ended early, has written is waited for too,
+// where it is to be at a second segment.
 func (m *merge) write(ctx context.Context, d Difference) (did MergeAction, err error) {
 	b := m.into
+	ack, err := b.acknowledging()
+	if err != nil {
+		return did, err
+	}
+	defer ack.await(ctx, &err)
 	leave, err := b.begin(ctx)
 	if err != nil {
 		return did, err
@@ -328,14 +340,16 @@ func (m *merge) write(ctx context.Context, d Difference) (did MergeAction, err e
 	defer leave()
 	defer b.s.latches.lock(b.id, d.Key)()
 	p, err := b.planned(ctx, d.Key, func(h head, v keyView) (effect, error) {
-		did = judge(d, h)
+		if did = judge(d, h); did == mergeSame {
+			ack.found(h)
+		}
 		return m.effect(d, h, v.settings.Versioning, did)
 	})
 	if errors.Is(err, errStop) {
 		return did, nil
 	}
 	if err == nil {
-		err = b.s.submit(p)
+		err = ack.submit(p)
 	}
 	if err != nil {
 		return did, fmt.Errorf("%q: %w", d.Key, err)
