@@ -25,11 +25,12 @@ type expansion struct {
 	seq     uint64 // of the bucket's records when it was looked at
 }
 
-// move is what a rename does to one key, which holds h, and to the one that it becomes, of which target says what it does to what is there. What is
-// current or open of it moves, the oldest first, so a conflict moves whole; and the key is left as by a delete of all that moved.
-func (h head) move(key, to string, target effect, mode Versioning) []effect {
+// move is what a rename does to one key, which holds h, and to the one that it becomes, which holds target. What is current or open of it
+// moves, the oldest first, so a conflict moves whole; what is there of the target is addressed as by a put, but for twins, for what a record of a rename
+// does must stay what it was; and the key is left as by a delete of all that moved.
+func (h head) move(key, to string, target head, mode Versioning) []effect {
 	out := make([]effect, 0, 2)
-	e := target
+	e := target.addressing(to, mode, func(v *Version) bool { return v.Marker })
 	for i, v := range slices.Backward(h.versions) {
 		if i > 0 && v.Superseded {
 			continue
@@ -152,8 +153,7 @@ func (x *expander) moveKey(ctx context.Context, key string, h, was head) error {
 	if err != nil {
 		return err
 	}
-	// Twins stay open: what a record of a rename does must be what it did when it was written, for whoever reads it from his log.
-	effects := h.move(key, to, t.addressing(to, x.m.mode, func(v *Version) bool { return v.Marker }), x.m.mode)
+	effects := h.move(key, to, t, x.m.mode)
 	for i := range effects {
 		x.take(&effects[i])
 	}

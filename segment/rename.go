@@ -254,7 +254,9 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 		return Renamed{}, ErrTargetExists
 	}
 	mode := v[0].settings.Versioning
-	r := &record{deps: v[0].deps, effects: h.move(src, dst, target.address(dst, mode, false), mode)}
+	r := &record{deps: v[0].deps, effects: h.move(src, dst, target, mode)}
+	over := target.address(dst, mode, false) // its twins too: what this does is in the record
+	r.effects[0].gone, r.effects[0].over = over.gone, over.over
 	last := len(r.effects) - 1
 	if last > 1 { // versions of one key need dots of their own
 		r.rename = &rename{count: uint64(last)}
