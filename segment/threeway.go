@@ -340,7 +340,8 @@ func (m *merge) write(ctx context.Context, d Difference) (did MergeAction, err e
 	defer leave()
 	defer b.s.latches.lock(b.id, d.Key)()
 	p, err := b.planned(ctx, d.Key, func(h head, v keyView) (effect, error) {
-		if did = judge(d, h); did == mergeSame {
+		did = judge(d, h)
+		if did == mergeSame {
 			ack.found(h)
 		}
 		return m.effect(d, h, v.settings.Versioning, did)
