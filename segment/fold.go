@@ -429,39 +429,36 @@ func mergeVersion(mine, other *Version, mySeen, otherSeen Vector) *Version {
 func (b *Bucket) mergedHeads(ctx context.Context, a *base, history tree.Tree, region byte, moved *counters) iter.Seq2[tree.Edit, error] {
 	return func(yield func(tree.Edit, error) bool) {
 		merged := &base{historyTree: history}
-		emit := func(key string, changes []change) (tree.Edit, error) {
-			was, err := a.headOf(ctx, key)
-			if err != nil {
-				return tree.Edit{}, err
-			}
-			now, err := was.after(changes, func() (*Version, error) {
+		var key string
+		var at *changing // the key's head; nil before the first
+		emit := func() bool {
+			now, err := at.done(func() (*Version, error) {
 				for v, err := range merged.versions(ctx, key, nil) {
 					return v, err
 				}
 				return nil, nil
 			})
-			moved.moved(was, now)
-			return headEdit(region, key, now), err
+			moved.moved(at.was, now)
+			return yield(headEdit(region, key, now), err) && err == nil
 		}
-		var key string
-		var changes []change
 		for c, err := range tree.Diff(ctx, a.historyTree, history) {
 			k, ch, err := decodeChange(a, c, err)
+			if err == nil && (at == nil || k != key) {
+				if at != nil && !emit() {
+					return
+				}
+				var was head
+				was, err = a.headOf(ctx, k)
+				key, at = k, was.changing()
+			}
 			if err != nil {
 				yield(tree.Edit{}, err)
 				return
 			}
-			if len(changes) > 0 && k != key {
-				e, err := emit(key, changes)
-				if !yield(e, err) || err != nil {
-					return
-				}
-				changes = changes[:0:0]
-			}
-			key, changes = k, append(changes, ch)
+			at.takeNext(ch)
 		}
-		if len(changes) > 0 {
-			yield(emit(key, changes))
+		if at != nil {
+			emit()
 		}
 	}
 }

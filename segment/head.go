@@ -250,36 +250,62 @@ func settled(v *Version) *Version {
 // after is the head when changes have been made. newest finds the newest version held after them: it is only asked when the current
 // one went while history remains.
 func (h head) after(changes []change, newest func() (*Version, error)) (head, error) {
-	out := head{slices.Clone(h.versions), h.count}
-	lostCurrent := false
-	for _, c := range changes {
-		i, found := slices.BinarySearchFunc(out.versions, c.id(), func(v *Version, id VersionID) int { return id.Compare(v.VersionID) })
-		switch {
-		case c.was == nil:
-			out.count++
-		case c.now == nil:
-			out.count--
-			lostCurrent = lostCurrent || h.current() != nil && c.id() == h.current().VersionID
-		}
-		switch {
-		case found && c.now == nil:
-			out.versions = slices.Delete(out.versions, i, i+1)
-		case found:
-			out.versions[i] = c.now
-		case c.now != nil:
-			out.versions = slices.Insert(out.versions, i, c.now)
-		}
+	c := h.changing()
+	for _, ch := range changes {
+		c.take(ch)
 	}
-	if lostCurrent && out.count > len(out.versions) && !out.newerThan(h) {
+	return c.done(newest)
+}
+
+// changing is a head on its way to another.
+type changing struct {
+	was, now    head
+	lostCurrent bool
+}
+
+func (h head) changing() *changing {
+	return &changing{was: h, now: head{slices.Clone(h.versions), h.count}}
+}
+
+func (c *changing) take(ch change) {
+	now := &c.now
+	i, found := slices.BinarySearchFunc(now.versions, ch.id(), func(v *Version, id VersionID) int { return id.Compare(v.VersionID) })
+	switch {
+	case ch.was == nil:
+		now.count++
+	case ch.now == nil:
+		now.count--
+		c.lostCurrent = c.lostCurrent || c.was.current() != nil && ch.id() == c.was.current().VersionID
+	}
+	switch {
+	case found && ch.now == nil:
+		now.versions = slices.Delete(now.versions, i, i+1)
+	case found:
+		now.versions[i] = ch.now
+	case ch.now != nil:
+		now.versions = slices.Insert(now.versions, i, ch.now)
+	}
+}
+
+// takeNext is take of changes that come newest first, however many they are: what can no longer become current is let go of.
+func (c *changing) takeNext(ch change) {
+	c.take(ch)
+	if v := ch.now; v != nil && v.Superseded && !v.Null && c.now.current().VersionID != v.VersionID {
+		c.now.versions = slices.DeleteFunc(c.now.versions, func(w *Version) bool { return w == v })
+	}
+}
+
+func (c *changing) done(newest func() (*Version, error)) (head, error) {
+	if c.lostCurrent && c.now.count > len(c.now.versions) && !c.now.newerThan(c.was) {
 		v, err := newest()
 		if err != nil {
 			return head{}, err
 		}
-		if v != nil && (len(out.versions) == 0 || v.Compare(out.versions[0].VersionID) > 0) {
-			out.versions = slices.Insert(out.versions, 0, v)
+		if v != nil && (len(c.now.versions) == 0 || v.Compare(c.now.versions[0].VersionID) > 0) {
+			c.now.versions = slices.Insert(c.now.versions, 0, v)
 		}
 	}
-	return out.settle(), nil
+	return c.now.settle(), nil
 }
 
 // newerThan says whether the current version is newer than all that was: there is no need to look for a newer one in history.
