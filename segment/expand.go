@@ -196,16 +196,16 @@ func (x *expander) within(ctx context.Context, key string, h head) (head, error)
 	if err != nil {
 		return head{}, err
 	}
-	var all []*Version
+	known := head{}.changing()
 	for v, err := range x.at.base.versionsOver(ctx, d, key, nil) {
 		if err != nil {
 			return head{}, err
 		}
 		if v = x.knownOf(v); v != nil {
-			all = append(all, v)
+			known.takeNext(change{now: v})
 		}
 	}
-	return headOf(all), nil
+	return known.now, nil
 }
 
 // knew says whether the writer knew all that counts of a head. How many other versions there are does not, but to a delete in a bucket without
