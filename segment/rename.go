@@ -218,11 +218,17 @@ func (b *Bucket) renameOne(ctx context.Context, src, dst string, o RenameOptions
 
 // renameKey is that of this segment; it does c's request, and judges no condition.
 func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions, c Cond) (_ Renamed, err error) {
-	if err := errors.Join(checkKey(src), checkKey(dst)); err != nil {
+	if err := errors.Join(CheckName(src), checkKey(dst)); err != nil {
 		return Renamed{}, err
 	}
 	if src == dst {
 		return Renamed{}, fmt.Errorf("they are one key: %w", ErrInvalidArgument)
+	}
+	if loser, err := b.loserShown(ctx, src, VersionRef{}); loser != nil || err != nil {
+		if err != nil {
+			return Renamed{}, err
+		}
+		return b.renameLoser(ctx, loser, dst, o)
 	}
 	ack, err := b.acknowledging()
 	if err != nil {
@@ -234,28 +240,24 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 		return Renamed{}, err
 	}
 	defer out()
-	keys := []string{src, dst}
-	defer b.s.latches.lockAll(b.id, keys)()
-	v := b.views(keys)
-	h, err := v[0].head(ctx, src)
+	t, err := b.targetOf(ctx, dst, src)
 	if err != nil {
 		return Renamed{}, err
 	}
-	target, err := v[1].head(ctx, dst)
-	if err != nil {
-		return Renamed{}, err
-	}
+	defer t.unlock()
+	h := t.source
 	switch {
 	case h.content() == nil && h.current() != nil:
 		return Renamed{}, &MarkerError{*h.current()}
 	case h.content() == nil:
 		return Renamed{}, ErrNoSuchKey
-	case target.content() != nil && !o.Replace:
-		return Renamed{}, ErrTargetExists
 	}
-	mode := v[0].settings.Versioning
-	r := &record{deps: v[0].deps, effects: h.move(src, dst, target, mode)}
-	over := target.address(dst, mode, false) // its twins too: what this does is in the record
+	if err := t.free(dst, o); err != nil {
+		return Renamed{}, err
+	}
+	mode := t.view.settings.Versioning
+	r := &record{deps: t.view.deps, effects: h.move(src, dst, t.head, mode)}
+	over := t.head.address(dst, mode, false) // its twins too: what this does is in the record
 	r.effects[0].gone, r.effects[0].over = over.gone, over.over
 	last := len(r.effects) - 1
 	if last > 1 { // versions of one key need dots of their own
@@ -264,9 +266,10 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 			r.rename.count++
 		}
 	}
+	r.effects = append(r.effects, t.ends(mode)...)
 	done := Renamed{Keys: 1, Versions: int64(last)}
 	c.note(r, done.outcome(), true)
-	if err := ack.submit(plan{b: b, r: r, own: v[0].own, moves: true}); err != nil {
+	if err := ack.submit(plan{b: b, r: r, own: t.view.own, moves: true}); err != nil {
 		return Renamed{}, err
 	}
 	done.ID = r.VersionID
