@@ -111,22 +111,31 @@ func (b *Bucket) SetAttribute(ctx context.Context, key string, ref VersionRef, n
 		return Version{}, err
 	}
 	ask := Request{key: key, ref: ref, cond: c, task: &attributeTask{string(name), string(value)}}
-	return b.amend(ctx, ask, func(found *Version, _ keyView) (effect, error) {
+	return b.amend(ctx, ask, func(h head, found *Version, _ keyView) (effect, error) {
 		if !slices.Contains(found.Holds, found.Dot) {
 			return effect{}, fmt.Errorf("version %s was removed, and is kept as it is by its locks alone: %w", found.VersionID, ErrLocked)
 		}
-		return effect{key: key, set: []setAttribute{{found.VersionID, string(name), string(value)}}}, nil
+		e := effect{key: found.Key}
+		for _, v := range h.alike(found) {
+			e.set = append(e.set, setAttribute{v.VersionID, string(name), string(value)})
+		}
+		return e, nil
 	})
 }
 
 // amend writes what changes a version and is no version of the key. It returns the version as it is then.
-func (b *Bucket) amend(ctx context.Context, ask Request, decide func(*Version, keyView) (effect, error)) (Version, error) {
+func (b *Bucket) amend(ctx context.Context, ask Request, decide func(head, *Version, keyView) (effect, error)) (Version, error) {
 	ask.verb = ask.task.verb()
+	key := ask.key
 	out, err := b.write(ctx, &keyWrite{
 		does: "change",
 		ask:  ask,
+		aim: func(ctx context.Context) (_ string, err error) {
+			key, err = b.aimed(ctx, ask.key, &ask.ref)
+			return key, err
+		},
 		plan: func(ctx context.Context, key string) (_ plan, out outcome, err error) {
-			p, err := b.planned(ctx, key, func(_ head, v keyView) (effect, error) {
+			p, err := b.planned(ctx, key, func(h head, v keyView) (effect, error) {
 				found, err := v.resolve(ctx, key, ask.ref)
 				if err != nil {
 					return effect{}, err
@@ -138,7 +147,7 @@ func (b *Bucket) amend(ctx context.Context, ask Request, decide func(*Version, k
 					return effect{}, err
 				}
 				out = outcome{version: found.VersionID, null: found.Null}
-				return decide(found, v)
+				return decide(h, found, v)
 			})
 			return p, out, err
 		},
@@ -146,5 +155,9 @@ func (b *Bucket) amend(ctx context.Context, ask Request, decide func(*Version, k
 	if err != nil {
 		return Version{}, b.markerInstead(ctx, ask.key, ask.ref, err)
 	}
-	return b.asItIs(ctx, ask.key, out), nil
+	v := b.asItIs(ctx, key, out)
+	if key != ask.key {
+		v = v.asLoser()
+	}
+	return v, nil
 }

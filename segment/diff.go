@@ -15,12 +15,17 @@ type Difference struct {
 	From, To *Version
 }
 
-// Diff yields, in key order, what is other in to than in from: two states of one bucket, now or as
-// snapshots keep it, or two buckets of which one is a branch of the other, or both of a third. It costs what differs,
-// whatever the size of the bucket. An error ends the sequence.
+// Diff yields, in key order, what is other in the listing of to than in that of from: two states of one bucket, now or as
+// snapshots keep it, or two buckets of which one is a branch of the other, or both of a third. Losers are in it, under their names, where both states show
+// them. It costs what differs, whatever the size of the bucket. An error ends the sequence.
 func Diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
-		for d, err := range diff(ctx, from, to, prefix) {
+		a, b, err := bothNow(ctx, from, to)
+		if err != nil {
+			yield(Difference{}, err)
+			return
+		}
+		for d, err := range listedDiff(ctx, a, b, prefix) {
 			if err == nil && reserved(d.Key) {
 				continue
 			}
@@ -31,7 +36,7 @@ func Diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Differ
 	}
 }
 
-// diff is Diff with the reserved keys of what is below the prefix.
+// diff is what is other of the keys' current versions, also of the reserved keys of what is below the prefix.
 func diff(ctx context.Context, from, to *Bucket, prefix string) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
 		a, b, err := bothNow(ctx, from, to)
@@ -60,16 +65,9 @@ func bothNow(ctx context.Context, from, to *Bucket) (a, b *base, err error) {
 
 func diffOf(ctx context.Context, a, b *base, prefix string) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
-		for c, err := range tree.Diff(ctx, a.headTree, b.headTree) {
-			if err != nil {
-				yield(Difference{}, err)
-				return
-			}
-			if c.Key[0] != regionShown {
-				return // what follows is not listed
-			}
-			d, err := difference(c)
-			if err == nil && (d.same() || !strings.HasPrefix(d.Key, prefix) && !reservedFor(d.Key, prefix)) {
+		for c, err := range changedHeads(ctx, a, b) {
+			d := Difference{c.key, c.from.content(), c.to.content()}
+			if err == nil && (d.same() || !below(d.Key, prefix)) {
 				continue
 			}
 			if !yield(d, err) || err != nil {
@@ -79,19 +77,45 @@ func diffOf(ctx context.Context, a, b *base, prefix string) iter.Seq2[Difference
 	}
 }
 
-func difference(c tree.Change) (Difference, error) {
-	d := Difference{Key: string(c.Key[1:])}
-	for raw, v := range map[*[]byte]**Version{&c.A: &d.From, &c.B: &d.To} {
-		if *raw == nil {
-			continue
+// below says whether a difference of a key is one of a prefix: reserved keys are those of the files that are there.
+func below(key, prefix string) bool {
+	return strings.HasPrefix(key, prefix) || reservedFor(key, prefix)
+}
+
+// changedHead is a key of which not the same is current or open in two states.
+type changedHead struct {
+	key      string
+	from, to head
+}
+
+// changedHeads are those of the keys that are listed, or in conflict, in one of the states.
+func changedHeads(ctx context.Context, a, b *base) iter.Seq2[changedHead, error] {
+	return func(yield func(changedHead, error) bool) {
+		for c, err := range tree.Diff(ctx, a.headTree, b.headTree) {
+			if err != nil {
+				yield(changedHead{}, err)
+				return
+			}
+			if c.Key[0] != regionShown {
+				return // what follows is not listed
+			}
+			h, err := headsOf(c)
+			if !yield(h, err) || err != nil {
+				return
+			}
 		}
-		h, err := parseHead(d.Key, *raw)
-		if err != nil {
-			return d, err
-		}
-		*v = h.content()
 	}
-	return d, nil
+}
+
+func headsOf(c tree.Change) (h changedHead, err error) {
+	h.key = string(c.Key[1:])
+	if c.A != nil {
+		h.from, err = parseHead(h.key, c.A)
+	}
+	if c.B != nil && err == nil {
+		h.to, err = parseHead(h.key, c.B)
+	}
+	return h, err
 }
 
 // same says whether the key's content and attributes are the same: only what lies under the current version has changed, or the same was

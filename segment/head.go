@@ -58,7 +58,7 @@ func (h head) losers() (out []*Version) {
 // nobody, and goes with the current version when that is written over.
 func (h head) twin(v *Version) bool {
 	c := h.content()
-	return c != nil && v != c && !v.Superseded && !v.Marker && alike(v, c)
+	return c != nil && v.VersionID != c.VersionID && !v.Superseded && !v.Marker && alike(v, c)
 }
 
 // newestNull is the version that "null" names; nil when there is none.
@@ -84,6 +84,20 @@ func (h head) conflicted() bool {
 		}
 	}
 	return false
+}
+
+// alike are v and, where it is current or a twin, all that says the same.
+func (h head) alike(v *Version) []*Version {
+	out := []*Version{v}
+	if c := h.current(); c == nil || c.VersionID != v.VersionID && !h.twin(v) {
+		return out
+	}
+	for i, w := range h.versions {
+		if w.VersionID != v.VersionID && (i == 0 || h.twin(w)) {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // twinned says whether all that is open are twins.

@@ -162,8 +162,18 @@ type KeyVersion struct {
 }
 
 // KeyLog are the versions of a key that are held, the newest first, after one, nil for all, at most limit. Of a bucket that keeps no versions it is
-// what is there now.
+// what is there now. The name of a loser, while that is shown there, has one version.
 func (b *Bucket) KeyLog(ctx context.Context, key string, after *VersionID, limit int) (out []KeyVersion, more bool, _ error) {
+	loser, err := b.loserShown(ctx, key, VersionRef{})
+	if err != nil {
+		return nil, false, err
+	}
+	if loser != nil {
+		if after == nil {
+			out = []KeyVersion{{*loser, false, true}}
+		}
+		return out, false, nil
+	}
 	h, err := b.view(key).head(ctx, key)
 	if err != nil {
 		return nil, false, err

@@ -138,6 +138,16 @@ func (b *Bucket) loserShown(ctx context.Context, name string, ref VersionRef) (*
 	return nil, err
 }
 
+// aimed is the key that a name and a version of it mean: of a loser that is shown there the key that it is of, and then ref is changed to name it there.
+func (b *Bucket) aimed(ctx context.Context, name string, ref *VersionRef) (string, error) {
+	loser, err := b.loserShown(ctx, name, *ref)
+	if loser == nil {
+		return name, err
+	}
+	*ref = VersionRef{ID: loser.VersionID}
+	return loser.LoserOf, nil
+}
+
 // dismissal is what a write does that ends losers of the key, without another version in their place: they are history where they have an
 // id, and gone where not. An unversioned key of which only the delete marker is left then goes with them: there is nothing for it to hide.
 func (h head) dismissal(key string, mode Versioning, losers ...*Version) effect {

@@ -242,7 +242,7 @@ func (v *Version) bare() *Version {
 // It returns the version as it is then. The condition is of that version.
 func (b *Bucket) Lock(ctx context.Context, key string, ref VersionRef, change LockChange, c Cond) (Version, error) {
 	ask := Request{key: key, ref: ref, cond: c, task: &lockTask{change}}
-	return b.amend(ctx, ask, func(found *Version, v keyView) (effect, error) {
+	return b.amend(ctx, ask, func(_ head, found *Version, v keyView) (effect, error) {
 		if !v.settings.Locks.Enabled {
 			return effect{}, fmt.Errorf("bucket %q: %w", b.Info().Name, ErrNoLocks)
 		}

@@ -24,7 +24,8 @@ const restoringAtOnce = 32
 const restoreTells = 1 << 12
 
 // Restore makes what the bucket lists under a prefix what from, a snapshot of it or its state at a time, lists there: by ordinary writes, one for
-// each key that differs, which move no payload. Keys that are written at the same time are left as their writer wants them.
+// each key that differs, which move no payload. Where both list losers, one that came since is ended, and one that the bucket has no more becomes a key of
+// its name. Keys that are written at the same time are left as their writer wants them.
 //
 // at, unless nil, is called with what was done so far: now and then while the keys that differ are counted, which is first, when that is done, and
 // after each key; by one at a time.
@@ -38,10 +39,10 @@ func (b *Bucket) Restore(ctx context.Context, from *Bucket, prefix string, at fu
 	}
 	now, then, err := bothNow(ctx, b, from)
 	if err == nil {
-		err = r.count(diffOf(ctx, now, then, prefix))
+		err = r.count(listedDiff(ctx, now, then, prefix))
 	}
 	if err == nil {
-		err = r.run(ctx, diffOf(ctx, now, then, prefix))
+		err = r.run(ctx, listedDiff(ctx, now, then, prefix))
 	}
 	return r.done, err
 }
@@ -129,6 +130,9 @@ func (b *Bucket) restore(ctx context.Context, from *Bucket, d Difference) error 
 	}
 	if d.From != nil && d.From.VersionID == d.To.VersionID {
 		return b.restoreAttributes(ctx, d, cond)
+	}
+	if checkKey(d.Key) != nil { // the name of a loser, which no key can have
+		return ErrPrecondition
 	}
 	a := d.To.Attrs
 	a.Tags = d.To.Tags()

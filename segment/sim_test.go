@@ -469,7 +469,15 @@ func (m *sim) writeLoser(b *Bucket, key string) error {
 	if b.Settings().Policy == KeepBoth && err != nil {
 		return fmt.Errorf("%q is not shown: %w", name, err)
 	}
-	switch n := m.rng.IntN(4); n {
+	switch n := m.rng.IntN(6); n {
+	case 4:
+		m.step = "tag " + name
+		_, err = b.SetTags(m.ctx, name, VersionRef{}, map[string]string{"of": fmt.Sprint(m.n)}, Cond{})
+		return allow(err, ErrNoSuchKey, ErrLocked)
+	case 5:
+		m.step = "rename " + name
+		_, err = b.Rename(m.ctx, name, "renamed", RenameOptions{Replace: true})
+		return allow(err, ErrNoSuchKey)
 	case 0:
 		m.step = "delete " + name
 		_, err = b.Delete(m.ctx, name, Cond{})

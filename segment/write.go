@@ -388,14 +388,7 @@ func (b *Bucket) Remove(ctx context.Context, key string, ref VersionRef, c Cond)
 	out, err := b.write(ctx, &keyWrite{
 		does: "remove a version of",
 		ask:  Request{verb: verbRemove, key: key, ref: ref, cond: c},
-		aim: func(ctx context.Context) (string, error) {
-			loser, err := b.loserShown(ctx, key, ref)
-			if loser == nil {
-				return key, err
-			}
-			ref = VersionRef{ID: loser.VersionID}
-			return loser.LoserOf, nil
-		},
+		aim:  func(ctx context.Context) (string, error) { return b.aimed(ctx, key, &ref) },
 		plan: func(ctx context.Context, key string) (plan, outcome, error) { return b.planRemoval(ctx, key, ref, c) },
 	})
 	return out.deleted(), err
