@@ -262,7 +262,6 @@ func (b *Bucket) apply(ctx context.Context, pos uint64, r *record, h *hint, raw 
 	weight := int64(0)
 	if r.expands() { // it is accounted for beside the others
 		weight, b.cost = b.cost-cost, cost
-		b.s.keeper.moved(weight)
 	}
 	b.tail.add(pos, raw, weight)
 	b.cost += int64(len(raw)) + recordCost
@@ -321,7 +320,7 @@ func (b *Bucket) applyEffect(ctx context.Context, r *record, i int, h *hint) err
 	if err != nil {
 		return err
 	}
-	d, err := over.delta(e.key)
+	d, err := over.deltaOf(e.key, was)
 	if err != nil {
 		return err
 	}

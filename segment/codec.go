@@ -50,7 +50,11 @@ func putMessage[T ~[]byte | ~string](b []byte, num fieldNum, v T) []byte {
 
 // putPart is putMessage of what fill appends, in place.
 func putPart(b []byte, num fieldNum, fill func([]byte) []byte) []byte {
-	b = protowire.AppendTag(b, num, protowire.BytesType)
+	return appendSized(protowire.AppendTag(b, num, protowire.BytesType), fill)
+}
+
+// appendSized appends what fill does, behind its length, in place.
+func appendSized(b []byte, fill func([]byte) []byte) []byte {
 	at := len(b) + 1
 	b = fill(append(b, 0))
 	n := len(b) - at

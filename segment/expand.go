@@ -27,9 +27,8 @@ type expansion struct {
 
 // move is what a rename does to one key, which holds h, and to the one that it becomes, which holds target. What is current or open of it
 // moves, the oldest first, so a conflict moves whole; what is there of the target is addressed as by a put, but for twins, for what a record of a rename
-// does must stay what it was; and the key is left as by a delete of all that moved.
-func (h head) move(key, to string, target head, mode Versioning) []effect {
-	out := make([]effect, 0, 2)
+// does must stay what it was; and the key is left as by a delete of all that moved. The effects are appended to out.
+func (h head) move(out []effect, key, to string, target head, mode Versioning) []effect {
 	e := target.addressing(to, mode, func(v *Version) bool { return v.Marker })
 	for i, v := range slices.Backward(h.versions) {
 		if i > 0 && v.Superseded {
@@ -153,14 +152,11 @@ func (x *expander) moveKey(ctx context.Context, key string, h, was head) error {
 	if err != nil {
 		return err
 	}
-	effects := h.move(key, to, t, x.m.mode)
+	effects := x.out.move(h, key, to, t, x.m.mode)
 	for i := range effects {
 		x.take(&effects[i])
 	}
-	x.out.effects = append(x.out.effects, effects...)
-	x.out.heads = append(x.out.heads, there)
-	x.out.heads = append(x.out.heads, make([]head, len(effects)-2)...)
-	x.out.heads = append(x.out.heads, was)
+	x.out.held(len(effects), there, was)
 	x.out.keys++
 	x.out.moved += int64(len(effects) - 1)
 	switch {
@@ -170,6 +166,26 @@ func (x *expander) moveKey(ctx context.Context, key string, h, was head) error {
 		return fmt.Errorf("%q holds more than %d keys: %w", x.m.src, x.out.keys-1, ErrTooManyKeys)
 	}
 	return nil
+}
+
+// move adds what the move of a key does, see [head.move], and returns that.
+func (x *expansion) move(h head, key, to string, target head, mode Versioning) []effect {
+	n := len(x.effects)
+	if most := len(h.versions) + 1; n+most > cap(x.effects) { // twice as many, for append makes room so often that each is copied several times
+		x.effects = slices.Grow(x.effects, max(n, most))
+	}
+	x.effects = h.move(x.effects, key, to, target, mode)
+	return x.effects[n:]
+}
+
+// held notes what the keys of the last n effects held: first the target, last the source.
+func (x *expansion) held(n int, target, source head) {
+	at := len(x.heads)
+	if at+n > cap(x.heads) {
+		x.heads = slices.Grow(x.heads, max(n, at))
+	}
+	x.heads = x.heads[:at+n]
+	x.heads[at], x.heads[at+n-1] = target, source
 }
 
 // movedCost is what an effect of a rename takes in memory until it is folded, beyond its strings, about: see BenchmarkRename.

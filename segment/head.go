@@ -204,6 +204,9 @@ func (e *effect) changes(r *record, find func(VersionID) (*Version, error)) ([]c
 		out = append(out, change{was, &now})
 		return nil
 	}
+	if v, err := e.soleGone(find); v != nil || err != nil {
+		return []change{{was: v}}, err
+	}
 	for _, g := range e.gone {
 		if err := touch(g.version, func(v *Version) { v.release(g.hold) }); err != nil {
 			return nil, err
@@ -228,6 +231,19 @@ func (e *effect) changes(r *record, find func(VersionID) (*Version, error)) ([]c
 		out[i].now = settled(out[i].now)
 	}
 	return out, nil
+}
+
+// soleGone is the version, held by its own write alone, that the effect takes away where that is all it does; else nil. It saves copying
+// what nobody looks at again: see BenchmarkRename.
+func (e *effect) soleGone(find func(VersionID) (*Version, error)) (*Version, error) {
+	if len(e.gone) != 1 || len(e.over)+len(e.set) > 0 || e.hold != nil {
+		return nil, nil
+	}
+	v, err := find(e.gone[0].version)
+	if v == nil || err != nil || len(v.Holds) != 1 || v.Holds[0] != e.gone[0].hold {
+		return nil, err
+	}
+	return v, nil
 }
 
 // keep adds the record's hold to the version that it puts or locks.

@@ -66,13 +66,6 @@ func (v deltaVersion) appendTo(b []byte, h head) []byte {
 	return appendSized(append(b, deltaStored), v.now.appendStored)
 }
 
-// appendSized appends what fill does, behind its length.
-func appendSized(b []byte, fill func([]byte) []byte) []byte {
-	var room [256]byte
-	part := fill(room[:0])
-	return append(binary.AppendUvarint(b, uint64(len(part))), part...)
-}
-
 // memory is what the key takes in an overlay, in bytes, about. It is measured: see TestTheOverlaysMemoryIsCounted.
 func (o *overlayKey) memory(key string) int64 {
 	if o == nil {
@@ -112,17 +105,24 @@ type deltaVersion struct {
 
 // delta decodes where the key's versions differ from the base. A nil overlayKey has none.
 func (o *overlayKey) delta(key string) (delta, error) {
+	if o == nil || o.many != nil {
+		return o.deltaOf(key, head{})
+	}
+	h, err := o.head(key)
+	if err != nil {
+		return delta{}, err
+	}
+	return o.deltaOf(key, h)
+}
+
+// deltaOf is delta of a key whose head was decoded, or a head equal to it.
+func (o *overlayKey) deltaOf(key string, h head) (d delta, err error) {
 	switch {
 	case o == nil:
 		return delta{}, nil
 	case o.many != nil:
 		return delta{many: o.many}, nil
 	}
-	h, err := o.head(key)
-	if err != nil {
-		return delta{}, err
-	}
-	var d delta
 	for b := o.data[o.headLen:]; len(b) > 0; {
 		var v deltaVersion
 		if v, b, err = takeDelta(key, b, h); err != nil {

@@ -256,7 +256,7 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 		return Renamed{}, err
 	}
 	mode := t.view.settings.Versioning
-	r := &record{deps: t.view.deps, effects: h.move(src, dst, t.head, mode)}
+	r := &record{deps: t.view.deps, effects: h.move(nil, src, dst, t.head, mode)}
 	over := t.head.address(dst, mode, false) // its twins too: what this does is in the record
 	r.effects[0].gone, r.effects[0].over = over.gone, over.over
 	last := len(r.effects) - 1

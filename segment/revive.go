@@ -68,6 +68,7 @@ func (s *Segment) revive(ctx context.Context, b *Bucket) error {
 	if err != nil {
 		return fmt.Errorf("revive bucket %v: %w", b.id, err)
 	}
+	s.relieved(nil) // of what it holds now
 	s.cfg.Logger.Info("a bucket is available again", "bucket", b.id)
 	return nil
 }
@@ -118,6 +119,14 @@ func (s *Segment) relive(ctx context.Context, b *Bucket, from, last uint64) (uin
 
 // relive applies what an entry says of the bucket, as [Segment.applyEntry] would have. The bucket is nobody else's.
 func (b *Bucket) relive(ctx context.Context, pos uint64, e *entry) error {
+	for _, m := range e.merges {
+		if m.bucket != b.id || pos <= b.base.at {
+			continue
+		}
+		if err := b.applyMerge(ctx, pos, m); err != nil {
+			return err
+		}
+	}
 	for i := range e.writes {
 		w := &e.writes[i]
 		if w.bucket != b.id || pos <= b.base.covers {
@@ -132,14 +141,6 @@ func (b *Bucket) relive(ctx context.Context, pos uint64, e *entry) error {
 			continue
 		}
 		if err := b.applyFold(pos, f); err != nil {
-			return err
-		}
-	}
-	for _, m := range e.merges {
-		if m.bucket != b.id || pos <= b.base.at {
-			continue
-		}
-		if err := b.applyMerge(ctx, pos, m); err != nil {
 			return err
 		}
 	}

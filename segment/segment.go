@@ -360,6 +360,16 @@ func (s *Segment) applyEntry(ctx context.Context, pos uint64, e *entry) error {
 	if e.life != 0 {
 		s.beginLife(e.life)
 	}
+	for _, m := range e.merges { // first: one may have the record that comes with it, see [Bucket.renameAside]
+		if err := s.onBucket(m.bucket, pos, func(b *Bucket) error { return b.applyMerge(ctx, pos, m) }); err != nil {
+			return err
+		}
+		s.clock.observe(m.newest)
+		if err := s.names.merged(ctx, s, m.bucket); err != nil {
+			return err
+		}
+		s.news.lost(m.bucket)
+	}
 	for i := range e.writes {
 		cost, err := s.applyWrite(ctx, pos, &e.writes[i])
 		if err != nil {
@@ -371,16 +381,6 @@ func (s *Segment) applyEntry(ctx context.Context, pos uint64, e *entry) error {
 		if err := s.onBucket(f.bucket, pos, func(b *Bucket) error { return b.applyFold(pos, f) }); err != nil {
 			return err
 		}
-	}
-	for _, m := range e.merges {
-		if err := s.onBucket(m.bucket, pos, func(b *Bucket) error { return b.applyMerge(ctx, pos, m) }); err != nil {
-			return err
-		}
-		s.clock.observe(m.newest)
-		if err := s.names.merged(ctx, s, m.bucket); err != nil {
-			return err
-		}
-		s.news.lost(m.bucket)
 	}
 	for i := range e.seals {
 		if err := s.applySeal(pos, &e.seals[i]); err != nil {
@@ -443,15 +443,18 @@ func (s *Segment) applyWrite(ctx context.Context, pos uint64, w *write) (cost in
 	b.mu.Lock()
 	skip := pos <= b.base.covers || b.broken != nil
 	var err error
-	cost = -b.cost
+	cost, moved := -b.cost, -b.renamed
 	if !skip {
 		if err = b.apply(ctx, pos, w.record, w.hint, w.raw); err != nil {
 			err = s.contain(b, pos, err)
 		}
 	}
 	skip = skip || b.broken != nil
-	cost += b.cost
+	cost, moved = cost+b.cost, moved+b.renamed
 	b.mu.Unlock()
+	if moved != 0 {
+		s.keeper.moved(moved)
+	}
 	if err != nil || skip {
 		return cost, err
 	}
