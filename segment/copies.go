@@ -35,8 +35,10 @@ func (b *Bucket) acknowledgingAs(how Ack) (acknowledgement, error) {
 }
 
 // submit is that of the segment; what is written to the bucket is waited for, the locks of what is put too.
-func (a *acknowledgement) submit(plans ...plan) error {
-	e := new(entry)
+func (a *acknowledgement) submit(plans ...plan) error { return a.submitWith(new(entry), plans...) }
+
+// submitWith is submit of records that are part of an entry with more.
+func (a *acknowledgement) submitWith(e *entry, plans ...plan) error {
 	if err := a.b.s.submitWith(e, plans); err != nil || !a.copies {
 		return err
 	}

@@ -26,7 +26,6 @@ var (
 	ErrUnmerged        = errors.New("branch is not merged")
 	ErrMergeConflict   = errors.New("merge conflict")
 	ErrTargetExists    = errors.New("the target exists")
-	ErrTooManyKeys     = errors.New("too many keys for one write")
 	// ErrLocked says that a version is kept: by a retention that is not over, or a legal hold.
 	ErrLocked = errors.New("locked")
 	// ErrNoLocks says that a bucket's settings allow no locks.

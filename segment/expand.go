@@ -22,7 +22,9 @@ type expansion struct {
 	moved   int64  // those of them that are no markers left behind
 	bytes   int64  // of memory that the effects take, and what applying them makes, about
 	digest  effectsDigest
+	mode    Versioning
 	seq     uint64 // of the bucket's records when it was looked at
+	large   bool   // the effects would have taken more memory than they may: they were not kept
 }
 
 // move is what a rename does to one key, which holds h, and to the one that it becomes, which holds target. What is current or open of it
@@ -59,10 +61,11 @@ type expander struct {
 	at    snapshot // whose base is read with what peers have, or not
 	m     *rename
 	sees  func(Dot) bool // what the rename's writer had seen; nil: all that is here
-	limit int64          // of expansion.bytes
+	limit int64          // of expansion.bytes, beyond which effects are not kept
 	most  uint64         // of expansion.count
 	whole bool           // it is the writer's own: source and target must be as the options say
 	o     RenameOptions
+	sink  func(context.Context, *expansion) error // gets the effects of each key, which are then not kept; or nil
 
 	out    expansion
 	hash   *blake3.Hasher
@@ -77,7 +80,7 @@ var errOther = errors.New("the rename has other effects here")
 
 // expand works out what the rename m of a writer who had seen what sees says does to a state.
 func (x *expander) expand(ctx context.Context) (*expansion, error) {
-	x.hash = blake3.New()
+	x.hash, x.out.mode = blake3.New(), x.m.mode
 	x.blank.rename = &rename{count: math.MaxInt64}
 	x.source, x.target = x.at.keys(), x.at.keys()
 	if x.sees == nil {
@@ -121,6 +124,9 @@ func (x *expander) walk(ctx context.Context) (visible bool, err error) {
 		if err != nil || !strings.HasPrefix(key, x.m.src) {
 			return visible, err
 		}
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
 		from = key + "\x00"
 		h, err := x.within(ctx, key, was)
 		if err != nil {
@@ -162,10 +168,22 @@ func (x *expander) moveKey(ctx context.Context, key string, h, was head) error {
 	switch {
 	case x.out.count > x.most:
 		return errOther
+	case x.sink != nil:
+		err = x.sink(ctx, &x.out)
+		x.out.drop()
 	case x.out.bytes > x.limit:
-		return fmt.Errorf("%q holds more than %d keys: %w", x.m.src, x.out.keys-1, ErrTooManyKeys)
+		x.out.large = true
+		x.out.drop()
 	}
-	return nil
+	return err
+}
+
+// drop lets go of the effects, but for room for those of a key.
+func (x *expansion) drop() {
+	x.effects, x.heads = x.effects[:0], x.heads[:0]
+	if cap(x.effects) > 64 {
+		x.effects, x.heads = nil, nil
+	}
 }
 
 // move adds what the move of a key does, see [head.move], and returns that.

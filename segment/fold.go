@@ -97,16 +97,25 @@ func (b *Bucket) foldOne(ctx context.Context, s toFold, base *base) (*base, erro
 
 // makeRoot writes the trees of what is sealed, and their root: durable when it returns.
 func (b *Bucket) makeRoot(ctx context.Context, base *base, s sealed) ([]byte, error) {
-	heads, err := base.headTree.Apply(ctx, s.headEdits())
+	r, err := b.makeTrees(ctx, base, s)
 	if err != nil {
 		return nil, err
+	}
+	return b.putRoot(ctx, r)
+}
+
+// makeTrees is makeRoot without the root chunk.
+func (b *Bucket) makeTrees(ctx context.Context, base *base, s sealed) (root, error) {
+	heads, err := base.headTree.Apply(ctx, s.headEdits())
+	if err != nil {
+		return root{}, err
 	}
 	history, err := base.historyTree.Apply(ctx, s.historyEdits())
 	if err != nil {
-		return nil, err
+		return root{}, err
 	}
 	s.root.heads, s.root.history = heads.Root(), history.Root()
-	return b.putRoot(ctx, s.root)
+	return s.root, nil
 }
 
 // currentBase is the base after a fold or merge from old was committed, which nothing but a failed segment can have refused.

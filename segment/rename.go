@@ -28,9 +28,9 @@ type Renamed struct {
 // new ids; the rest of a key's history stays, as a delete of the key would leave it, and so do locked versions. A write to a key of src elsewhere
 // that this segment has not seen stays where it is.
 //
-// It fails with ErrNoSuchKey when nothing is listed below src, with [ErrTargetExists], with [ErrTooManyKeys] when the keys would take more memory
-// than half of Config.RenameBytes, and with ErrInvalidArgument for a key that would become too long, or where one of src and dst holds the other.
-// Writers of the bucket wait for it, but not for most of its work.
+// It fails with ErrNoSuchKey when nothing is listed below src, with [ErrTargetExists], and with ErrInvalidArgument for a key that would become too
+// long, or where one of src and dst holds the other. Writers of the bucket wait for a part of its work; of a directory that takes more than half of
+// Config.RenameBytes for most of it, which is seconds for each million keys. Readers do not.
 func (b *Bucket) RenamePrefix(ctx context.Context, src, dst string, o RenameOptions) (Renamed, error) {
 	r, err := b.renamePrefix(ctx, src, dst, o)
 	if err != nil {
@@ -62,48 +62,127 @@ func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameO
 		return Renamed{}, err
 	}
 	defer ack.await(ctx, &err)
-	leave, err := b.s.roomToRename(ctx)
+	done, err := b.s.roomToRename(ctx)
+	if err != nil {
+		return Renamed{}, err
+	}
+	defer done()
+	look := func(here bool) (*expansion, error) { return b.look(ctx, b.ownExpander(src, dst, o), here) }
+	x, leave, err := b.lookAlone(ctx, src, dst, look)
 	if err != nil {
 		return Renamed{}, err
 	}
 	defer leave()
-	look := func(mode Versioning) (*expansion, error) {
-		m := &rename{src: src, dst: dst, mode: mode}
-		return b.look(ctx, &expander{m: m, most: math.MaxInt64, limit: b.s.mostRenamed(), whole: true, o: o})
-	}
-	mode := b.Settings().Versioning
-	x, err := look(mode) // holding nobody up
-	if err != nil {
-		return Renamed{}, err
-	}
-	defer b.alone()()
 	if err := errors.Join(b.Err(), b.there()); err != nil {
 		return Renamed{}, err
 	}
 	v := b.view(src)
-	if mode != v.settings.Versioning || !b.untouched(x.seq, src, dst) {
-		mode = v.settings.Versioning
-		if x, err = look(mode); err != nil {
-			return Renamed{}, err
-		}
+	p := plan{b: b, own: v.own, moves: true, r: &record{deps: v.deps, rename: &rename{src: src, dst: dst}}}
+	e := &entry{}
+	told := func(x *expansion) {
+		p.r.rename.count, p.r.rename.mode, p.r.rename.digest = x.count, x.mode, x.digest
+		c.note(p.r, Renamed{Keys: x.keys, Versions: x.moved}.outcome(), true)
 	}
-	r := &record{deps: v.deps, effects: x.effects, rename: &rename{x.count, src, dst, mode, x.digest}}
-	done := Renamed{Keys: x.keys, Versions: x.moved}
-	c.note(r, done.outcome(), true)
-	if err := ack.submit(plan{b: b, r: r, own: v.own, hint: &hint{heads: x.heads}, moves: true}); err != nil {
+	if x.large {
+		x, err = b.planAside(ctx, e, &p, b.ownExpander(src, dst, o), told)
+	} else {
+		p.r.effects, p.hint = x.effects, &hint{heads: x.heads}
+		told(x)
+	}
+	if err != nil {
 		return Renamed{}, err
 	}
-	done.ID = r.VersionID
-	return done, nil
+	if err := ack.submitWith(e, p); err != nil {
+		return Renamed{}, err
+	}
+	return Renamed{x.keys, x.moved, p.r.VersionID}, nil
 }
 
-// look expands a rename in the bucket's state of this moment.
-func (b *Bucket) look(ctx context.Context, x *expander) (*expansion, error) {
-	b.mu.Lock()
-	x.at, x.out.seq = snapshot{b.base, b.overlay.Copy()}, b.tail.seq()
-	b.mu.Unlock()
+// ownExpander works out what a rename by this segment does.
+func (b *Bucket) ownExpander(src, dst string, o RenameOptions) *expander {
+	return &expander{m: &rename{src: src, dst: dst}, most: math.MaxInt64, limit: b.s.mostRenamed(), whole: true, o: o}
+}
+
+// planAside makes the state after the planned rename, and adds it to the entry. told completes the record. The caller has the bucket alone.
+func (b *Bucket) planAside(ctx context.Context, e *entry, p *plan, x *expander, told func(*expansion)) (*expansion, error) {
+	if err := p.nameAhead(); err != nil {
+		return nil, err
+	}
+	a := b.aside(p.r)
+	out, err := a.expand(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	told(out)
+	item, err := a.item(ctx, p.r)
+	e.merges = []mergeItem{item}
+	return out, err
+}
+
+// look expands a rename in the bucket's state of this moment: here without asking a peer for what is lost of it.
+func (b *Bucket) look(ctx context.Context, x *expander, here bool) (*expansion, error) {
+	b.lookAt(x)
+	if here {
+		x.at.base = x.at.base.here
+	}
 	return x.expand(ctx)
 }
+
+// lookAt gives an expander the bucket's state of this moment. The writer's own takes its mode from there.
+func (b *Bucket) lookAt(x *expander) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	x.at, x.out.seq = snapshot{b.base, b.overlay.Copy()}, b.tail.seq()
+	if x.whole {
+		x.m.mode = b.settings.Versioning
+	}
+}
+
+// mostLooks bounds how often a rename begins anew, because what is lost of the bucket would be waited for, or folds come between.
+const mostLooks = 5
+
+// lookAlone expands a rename while others go on, and then has the bucket alone until leave is called: nothing that the rename depends on is other
+// than it was expanded to. If it is large, that is left to [aside], for which the fold lock is held, too.
+//
+// While everybody waits it asks no peer: what is lost is asked for by the next look.
+func (b *Bucket) lookAlone(ctx context.Context, src, dst string, look func(here bool) (*expansion, error)) (x *expansion, leave func(), err error) {
+	for range mostLooks {
+		if x, err = look(false); err != nil {
+			return nil, nil, err
+		}
+		if x.large {
+			if leave, err = b.aloneAfterFold(ctx); err == nil {
+				return x, leave, nil
+			}
+			continue
+		}
+		leave = b.alone()
+		if b.untouched(x.seq, src, dst) {
+			return x, leave, nil
+		}
+		if x, err = look(true); err == nil && !x.large {
+			return x, leave, nil
+		}
+		leave()
+	}
+	return nil, nil, fmt.Errorf("the bucket changes all the time: %w", errors.Join(err, ErrUnavailable))
+}
+
+// aloneAfterFold has the bucket, and its folds, alone, with little that is not folded. It waits for a fold only while others go on: folds may wait
+// for peers.
+func (b *Bucket) aloneAfterFold(ctx context.Context) (leave func(), err error) {
+	if _, err := b.Fold(ctx); err != nil {
+		return nil, err
+	}
+	others := b.alone()
+	if !b.fold.TryLock() {
+		others()
+		return nil, errFolding
+	}
+	return func() { b.fold.Unlock(); others() }, nil
+}
+
+var errFolding = errors.New("the bucket is being folded")
 
 // untouched says whether nothing that a rename of src to dst depends on was written since the bucket had seen seq records.
 func (b *Bucket) untouched(seq uint64, src, dst string) bool {
@@ -114,7 +193,7 @@ func (b *Bucket) untouched(seq uint64, src, dst string) bool {
 	}
 	for _, t := range b.tail.records[seq-b.tail.gone:] {
 		r, err := parseRecord(t.raw)
-		if err != nil || r.touches(src) || r.touches(dst) {
+		if err != nil || r.settings != nil || r.touches(src) || r.touches(dst) {
 			return false
 		}
 	}
@@ -291,39 +370,51 @@ func (r *receipt) rename(ctx context.Context, b *Bucket, w write, at Cursor) (bo
 	}
 	defer done()
 	rec := w.record
-	look := func() (*expansion, error) {
-		return b.look(ctx, &expander{m: rec.rename, sees: rec.sees, most: rec.rename.count, limit: r.s.mostRenamed()})
+	expander := func() *expander {
+		return &expander{m: rec.rename, sees: rec.sees, most: rec.rename.count, limit: r.s.mostRenamed()}
 	}
-	x, err := look() // holding nobody up
+	look := func(here bool) (*expansion, error) {
+		x, err := b.look(ctx, expander(), here)
+		if err == nil && !x.is(rec.rename) {
+			err = errOther
+		}
+		return x, err
+	}
+	x, leave, err := b.lookAlone(ctx, rec.rename.src, rec.rename.dst, look)
 	if err != nil {
 		return false, unlessOther(err)
 	}
-	if !x.is(rec.rename) {
-		return false, nil
-	}
-	defer b.alone()()
+	defer leave()
 	switch c := b.Seen(); {
 	case c.Has(rec.last()): // by another peer's feed
 		return true, nil
 	case !c.Covers(rec.deps) || c[rec.Dot.Origin] != rec.Dot.N-1:
 		return false, nil
 	}
-	if !b.untouched(x.seq, rec.rename.src, rec.rename.dst) {
-		if x, err = look(); err != nil {
+	if x.large {
+		a := b.aside(rec)
+		y, err := a.expand(ctx, expander())
+		if err != nil || !y.is(rec.rename) {
 			return false, unlessOther(err)
 		}
+		item, err := a.item(ctx, rec)
+		if err != nil {
+			return false, err
+		}
+		r.e.merges = []mergeItem{item}
+	} else {
+		if rec.adopt(x) != nil {
+			return false, nil
+		}
+		w.hint = &hint{heads: x.heads}
 	}
-	if rec.adopt(x) != nil {
-		return false, nil
-	}
-	w.hint = &hint{heads: x.heads}
 	r.e.writes = append(r.e.writes, w)
 	return true, r.commit(at)
 }
 
 // unlessOther is the error of an expansion, unless a sync does what the record cannot: then it is nil.
 func unlessOther(err error) error {
-	if errors.Is(err, errOther) || errors.Is(err, ErrTooManyKeys) || errors.Is(err, ErrInvalidArgument) {
+	if errors.Is(err, errOther) || errors.Is(err, ErrInvalidArgument) {
 		return nil
 	}
 	return err

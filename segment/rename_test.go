@@ -111,9 +111,6 @@ func TestARefusedRenameLeavesNothing(t *testing.T) {
 	for _, k := range []string{"d/x", "d/" + strings.Repeat("k", MaxKey-2), "e/y", "f/"} {
 		a.put("box", k, "v")
 	}
-	fillBelow(t, atA, "many/", 500)
-	a.cfg.RenameBytes = 300 << 10
-	a.Segment.cfg.RenameBytes = a.cfg.RenameBytes
 	w.settle()
 	end := a.LogEnd()
 	for _, c := range []struct {
@@ -124,7 +121,7 @@ func TestARefusedRenameLeavesNothing(t *testing.T) {
 		{"d", "g/", ErrInvalidArgument}, {"d/", "g", ErrInvalidArgument}, {"", "g/", ErrInvalidArgument}, {"d/", "", ErrInvalidArgument}, {"/", "g/", ErrInvalidArgument},
 		{"d/", "g\xff/", ErrInvalidArgument}, {"\x00d/", "g/", ErrInvalidArgument},
 		{"d/", "longer/", ErrInvalidArgument}, // a key would be
-		{"d/", "e/", ErrTargetExists}, {"nothing/", "g/", ErrNoSuchKey}, {"many/", "g/", ErrTooManyKeys},
+		{"d/", "e/", ErrTargetExists}, {"nothing/", "g/", ErrNoSuchKey},
 	} {
 		if _, err := atA.RenamePrefix(w.ctx, c.src, c.dst, RenameOptions{}); !errors.Is(err, c.want) {
 			t.Errorf("%q to %q: %v, want %v", c.src, c.dst, err, c.want)
@@ -168,20 +165,6 @@ func TestASnapshotIsNotRenamed(t *testing.T) {
 	}
 }
 
-// What a receiver has no room for, a sync brings.
-func TestARenameThatAReceiverHasNoRoomForIsSynced(t *testing.T) {
-	w, a, b, atA, _ := pair(t, DefaultSettings())
-	fillBelow(t, atA, "d/", 500)
-	w.settle()
-	b.Segment.cfg.RenameBytes = 100 << 10
-	renamed(t, atA, "d/", "e/")
-	b.syncs = 0
-	if err := w.pull(b, a); err != nil || b.syncs != 1 {
-		t.Fatalf("%d syncs, %v", b.syncs, err)
-	}
-	w.verify()
-}
-
 // Memory that renames take is given back by folds, which those that need it do themselves.
 func TestRenamesMakeRoomForOneAnother(t *testing.T) {
 	w, a, _, atA, _ := pair(t, DefaultSettings())
@@ -214,11 +197,18 @@ func craftedRename(b *Bucket, at HLC, m rename, edit func(*record)) FeedItem {
 }
 
 func TestHostileRenamesLeaveNothing(t *testing.T) {
+	t.Run("in memory", func(t *testing.T) { testHostileRenames(t, func(*site) {}) })
+	t.Run("in parts", func(t *testing.T) { testHostileRenames(t, (*site).noRoomToRename) })
+}
+
+func testHostileRenames(t *testing.T, begin func(*site)) {
 	w, a, _, box, _ := pair(t, DefaultSettings())
+	begin(a)
+	box = a.bucket(box.id)
 	for _, k := range []string{"d/x", "d/y", "k"} {
 		a.put("box", k, "v")
 	}
-	x, err := box.look(w.ctx, &expander{m: &rename{src: "d/", dst: "e/"}, most: math.MaxInt64, limit: 1 << 30, sees: box.Seen().Has})
+	x, err := box.look(w.ctx, &expander{m: &rename{src: "d/", dst: "e/"}, most: math.MaxInt64, limit: 1 << 30, sees: box.Seen().Has}, false)
 	if err != nil || x.count != 2 {
 		t.Fatal(x, err)
 	}
@@ -321,9 +311,16 @@ func TestLockedVersionsStayWhereTheyAre(t *testing.T) {
 
 // Whoever lists sees a directory under one name or under the other, and all of it.
 func TestARenameIsSeenAtOnce(t *testing.T) {
-	w, _, _, box, _ := pair(t, DefaultSettings())
+	t.Run("in memory", func(t *testing.T) { testSeenAtOnce(t, func(*site) {}) })
+	t.Run("in parts", func(t *testing.T) { testSeenAtOnce(t, (*site).noRoomToRename) })
+}
+
+func testSeenAtOnce(t *testing.T, begin func(*site)) {
+	w, a, _, box, _ := pair(t, DefaultSettings())
 	const keys = 300
 	fillBelow(t, box, "d/", keys)
+	begin(a)
+	box = a.bucket(box.id)
 	ctx, stop := context.WithCancel(w.ctx)
 	var work sync.WaitGroup
 	for range 2 {
@@ -351,7 +348,14 @@ func TestARenameIsSeenAtOnce(t *testing.T) {
 
 // Writers, renames, folds and what comes from a peer take turns in any order. Nothing is lost, and a start repeats it.
 func TestWritesAndRenamesTakeTurns(t *testing.T) {
+	t.Run("in memory", func(t *testing.T) { testTurns(t, func(*site) {}) })
+	t.Run("in parts", func(t *testing.T) { testTurns(t, (*site).noRoomToRename) })
+}
+
+func testTurns(t *testing.T, begin func(*site)) {
 	w, a, b, atA, atB := pair(t, DefaultSettings())
+	begin(a)
+	atA = a.bucket(atA.id)
 	for i := range 20 {
 		a.put("box", fmt.Sprintf("d/old%d", i), "v")
 	}
@@ -471,7 +475,7 @@ func TestARenameKnowsWhatCameSinceItsLook(t *testing.T) {
 	w, a, _, box, _ := pair(t, DefaultSettings())
 	a.put("box", "d/x", "v")
 	look := func() uint64 {
-		x, err := box.look(w.ctx, &expander{m: &rename{src: "d/", dst: "e/"}, most: 100, limit: 1 << 20})
+		x, err := box.look(w.ctx, &expander{m: &rename{src: "d/", dst: "e/"}, most: 100, limit: 1 << 20}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

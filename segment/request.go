@@ -215,7 +215,7 @@ const unavailable refusal = 1
 // refusals are the reasons that mean the same at both ends; of any other nothing more is said than that it was not done now.
 func refusals() []error {
 	return []error{unavailable: ErrUnavailable, 2: ErrPrecondition, 3: ErrNoSuchKey, 4: ErrNoSuchVersion, 5: ErrNoSuchBucket, 6: ErrInvalidArgument, 7: ErrNotHome,
-		8: ErrFull, 9: ErrRefused, 10: ErrLocked, 11: ErrNoLocks, 12: ErrNotCopied, 13: ErrTargetExists, 14: ErrTooManyKeys, 15: ErrReadOnly, 16: ErrMergeConflict,
+		8: ErrFull, 9: ErrRefused, 10: ErrLocked, 11: ErrNoLocks, 12: ErrNotCopied, 13: ErrTargetExists, 15: ErrReadOnly, 16: ErrMergeConflict,
 		17: ErrFileExists, 18: ErrNotDirectory, 19: ErrIsDirectory, 20: ErrDirectoryInUse, 21: ErrNameTooLong, 22: ErrStaleFile, 23: ErrTooManyLinks, 24: ErrNoSuchXattr,
 		25: ErrXattrTooLarge}
 }
@@ -240,7 +240,7 @@ func (a *Answer) refused() error {
 	switch {
 	case a.code == 0:
 		return nil
-	case int(a.code) < len(known):
+	case int(a.code) < len(known) && known[a.code] != nil:
 		return &refusedError{a.why, known[a.code]}
 	}
 	return &refusedError{a.why, ErrUnavailable}

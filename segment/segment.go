@@ -58,7 +58,7 @@ type Config struct {
 	LogKeep      int64 // log records kept for links beyond what a restart needs, default 4 files
 	NodeCache    int64 // bytes of decoded tree nodes, default 48 MiB
 	OverlayBytes int64 // memory of records not folded, of all buckets, default 192 MiB; a fold begins at five eighths of it
-	RenameBytes  int64 // memory, beside it, of renames not folded, default 256 MiB; one takes half of it at the most
+	RenameBytes  int64 // memory, beside it, of renames not folded, default 256 MiB; one that would take more than half of it is made in parts, in the trees
 	StageBytes   int64 // payload kept in memory while only the log has it, default 16 MiB
 	CheckpointAt int64 // log bytes after which the state is written and the log cut, default 128 MiB; a fold leaves at most three times as many
 	StartWrites  int64 // writes after which the same is done: about what a start applies at the most, default 500000
@@ -360,7 +360,7 @@ func (s *Segment) applyEntry(ctx context.Context, pos uint64, e *entry) error {
 	if e.life != 0 {
 		s.beginLife(e.life)
 	}
-	for _, m := range e.merges { // first: one may have the record that comes with it, see [Bucket.renameAside]
+	for _, m := range e.merges { // first: one may have the record that comes with it, see [aside.item]
 		if err := s.onBucket(m.bucket, pos, func(b *Bucket) error { return b.applyMerge(ctx, pos, m) }); err != nil {
 			return err
 		}

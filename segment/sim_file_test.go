@@ -32,7 +32,7 @@ func (m *sim) file(b *Bucket) error {
 		m.step = "write file " + from
 		err = m.writeFile(f, from)
 	}
-	return allow(err, ErrNoSuchKey, ErrNotDirectory, ErrIsDirectory, ErrDirectoryInUse, ErrFileExists, ErrInvalidArgument, ErrTooManyKeys,
+	return allow(err, ErrNoSuchKey, ErrNotDirectory, ErrIsDirectory, ErrDirectoryInUse, ErrFileExists, ErrInvalidArgument,
 		chunk.ErrNotFound) // what is written in place may be at another site, which this one cannot ask
 }
 

@@ -75,6 +75,7 @@ type plan struct {
 	turn    *turn   // of settings
 	locks   *record // the puts whose versions this one locks: what it does is known when they are named
 	says    []lock  // for each effect of that
+	named   bool    // its record has its name already: see [plan.nameAhead]
 	moves   bool    // what it puts was there before, under another key: it gets no lock by the settings
 }
 
@@ -159,7 +160,14 @@ func (p *plan) write() (write, error) {
 	if p.locks != nil {
 		p.r.effects = p.locks.locking(p.says)
 	}
-	p.r.name(VersionID{Stamp{epoch, p.b.s.clock.now()}, p.b.nextDot(p.r.dots())})
+	if p.named {
+		err = p.keepName(epoch)
+	} else {
+		p.r.name(VersionID{Stamp{epoch, p.b.s.clock.now()}, p.b.nextDot(p.r.dots())})
+	}
+	if err != nil {
+		return write{}, err
+	}
 	w := write{bucket: p.b.id, record: p.r, hint: p.hint, made: p.payload}
 	for _, c := range p.payload {
 		w.payload = append(w.payload, c.Data())

@@ -120,8 +120,6 @@ func refusalHint(c admin.Code) string {
 		return "edgefs link list lists the links"
 	case admin.TargetExists:
 		return "--force writes over it"
-	case admin.TooManyKeys:
-		return "move one directory below it at a time"
 	case admin.Full:
 		return "free space on the file system of the segment's device"
 	case admin.Unavailable:

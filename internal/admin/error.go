@@ -21,7 +21,6 @@ const (
 	Unmerged       Code = "unmerged"
 	MergeConflict  Code = "merge_conflict"
 	TargetExists   Code = "target_exists"
-	TooManyKeys    Code = "too_many_keys"
 	Precondition   Code = "precondition_failed"
 	NotHome        Code = "not_home"
 	Invalid        Code = "invalid"
@@ -39,7 +38,7 @@ func (c Code) Status() int {
 	switch c {
 	case NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchLink, NoSuchSnapshot, NotFound:
 		return http.StatusNotFound
-	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Locked, NoLocks, Unmerged, MergeConflict, TargetExists, TooManyKeys:
+	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Locked, NoLocks, Unmerged, MergeConflict, TargetExists:
 		return http.StatusConflict
 	case Precondition:
 		return http.StatusPreconditionFailed

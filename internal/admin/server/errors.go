@@ -28,7 +28,6 @@ func codes() []struct {
 		{segment.ErrUnmerged, admin.Unmerged},
 		{segment.ErrMergeConflict, admin.MergeConflict},
 		{segment.ErrTargetExists, admin.TargetExists},
-		{segment.ErrTooManyKeys, admin.TooManyKeys},
 		{segment.ErrBucketExists, admin.BucketExists},
 		{segment.ErrBucketNotEmpty, admin.BucketNotEmpty},
 		{segment.ErrNoSuchVersion, admin.NoSuchVersion},
