@@ -12,8 +12,11 @@ import (
 )
 
 // noRoomToRename makes every rename one that is too large for the site's memory.
-func (s *site) noRoomToRename() {
-	s.cfg.RenameBytes = 1
+func (s *site) noRoomToRename() { s.renameWithin(1) }
+
+// renameWithin sets what all renames together may take, in bytes: a key takes some 800.
+func (s *site) renameWithin(n int64) {
+	s.cfg.RenameBytes = n
 	s.restart()
 }
 
@@ -34,9 +37,7 @@ func TestARenameThatIsTooLargeForMemoryIsMadeInParts(t *testing.T) {
 			a.put("box", "d/twice", "a's")
 			w.settle() // a conflict
 			for _, s := range []*site{a, b} {
-				s.noRoomToRename()
-				s.cfg.RenameBytes = 64 << 10 // some parts, not one for each key
-				s.restart()
+				s.renameWithin(64 << 10)
 			}
 			atA, atB = a.bucket(atA.id), b.bucket(atB.id)
 			from := a.LogEnd()

@@ -312,7 +312,7 @@ func TestLockedVersionsStayWhereTheyAre(t *testing.T) {
 // Whoever lists sees a directory under one name or under the other, and all of it.
 func TestARenameIsSeenAtOnce(t *testing.T) {
 	t.Run("in memory", func(t *testing.T) { testSeenAtOnce(t, func(*site) {}) })
-	t.Run("in parts", func(t *testing.T) { testSeenAtOnce(t, (*site).noRoomToRename) })
+	t.Run("in parts", func(t *testing.T) { testSeenAtOnce(t, func(s *site) { s.renameWithin(128 << 10) }) })
 }
 
 func testSeenAtOnce(t *testing.T, begin func(*site)) {
@@ -334,9 +334,9 @@ func testSeenAtOnce(t *testing.T, begin func(*site)) {
 			}
 		})
 	}
-	for i := range 10 {
+	for i := range 6 {
 		renamed(t, box, []string{"d/", "e/"}[i%2], []string{"e/", "d/"}[i%2])
-		if i%3 == 0 {
+		if i%2 == 0 {
 			if _, err := box.Fold(w.ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -349,7 +349,7 @@ func testSeenAtOnce(t *testing.T, begin func(*site)) {
 // Writers, renames, folds and what comes from a peer take turns in any order. Nothing is lost, and a start repeats it.
 func TestWritesAndRenamesTakeTurns(t *testing.T) {
 	t.Run("in memory", func(t *testing.T) { testTurns(t, func(*site) {}) })
-	t.Run("in parts", func(t *testing.T) { testTurns(t, (*site).noRoomToRename) })
+	t.Run("in parts", func(t *testing.T) { testTurns(t, func(s *site) { s.renameWithin(8 << 10) }) })
 }
 
 func testTurns(t *testing.T, begin func(*site)) {
