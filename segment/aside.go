@@ -29,7 +29,8 @@ func (b *Bucket) aside(r *record) *aside {
 	defer b.mu.Unlock()
 	a.from, a.covers = b.base, b.last
 	twin.setBase(b.base)
-	twin.overlay, twin.stats, twin.settings, twin.done, twin.cost = b.overlay.Copy(), b.stats, b.settings, b.done, b.cost
+	twin.overlay, twin.stats, twin.done, twin.cost = b.overlay.Copy(), b.stats, b.done, b.cost
+	twin.set(b.settingsNow())
 	twin.setSeen(b.seenLocked())
 	return a
 }

@@ -134,7 +134,7 @@ func (b *Bucket) lookAt(x *expander) {
 	defer b.mu.Unlock()
 	x.at, x.out.seq = snapshot{b.base, b.overlay.Copy()}, b.tail.seq()
 	if x.whole {
-		x.m.mode = b.settings.Versioning
+		x.m.mode = b.Settings().Versioning
 	}
 }
 
