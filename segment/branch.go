@@ -3,6 +3,7 @@ package segment
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -24,6 +25,9 @@ type origin struct {
 	root     []byte     // the root chunk; empty when the parent was never written to
 	stats    counters
 	seen     Vector // of the root
+
+	pending bool   // there is no root yet: see birth.go
+	life    uint32 // of the segment that makes it, while it is pending
 }
 
 func (o *origin) appendTo(b []byte) []byte {
@@ -71,9 +75,9 @@ func snapshotIDOf(b []byte) (id SnapshotID, err error) {
 	return SnapshotID(b), nil
 }
 
-// beginning is a branch's first root, as something kept of the branch itself; nil of any other bucket.
+// beginning is a branch's first root, as something kept of the branch itself; nil of any other bucket, and of one without a root yet.
 func (d *bucketDoc) beginning() *snapshotDoc {
-	if d.origin == nil {
+	if d.origin == nil || d.origin.pending {
 		return nil
 	}
 	return &snapshotDoc{bucket: d.id, id: d.origin.id, name: "beginning", created: d.created, by: d.home, root: d.origin.root, stats: d.origin.stats}
@@ -126,8 +130,9 @@ func (s *Segment) wakeAll(ctx context.Context) error {
 	return nil
 }
 
-// CreateBranch makes a bucket that begins as another one, or a snapshot of one, is: from is BUCKET or BUCKET@SNAPSHOT. It costs a fold of
-// what was written since the last one, whatever the size of the bucket, and moves nothing. All history comes along. Its
+// CreateBranch makes a bucket that begins as another one, or a snapshot of one, is: from is BUCKET or BUCKET@SNAPSHOT. When it returns the branch is durable
+// and can be used here. It costs an entry of the log, whatever the size of the bucket and of what was written since the last fold, and moves nothing; links
+// carry the branch when its root is made, which [Bucket.Fold] waits for. Where that falls behind, who makes more waits. All history comes along. Its
 // home is this segment, and it has no schedule of snapshots; other settings, cutter and domain are the parent's.
 func (s *Segment) CreateBranch(ctx context.Context, from, name string) (*Bucket, error) {
 	if !validBucketName(name) {
@@ -137,37 +142,49 @@ func (s *Segment) CreateBranch(ctx context.Context, from, name string) (*Bucket,
 	if err != nil {
 		return nil, err
 	}
-	n, err := src.foldNow(ctx)
+	if err := s.admit(ctx); err != nil {
+		return nil, err
+	}
+	var b *Bucket
+	if src.frozen == "" || src.sealedIn != nil {
+		b, err = s.sealBranch(ctx, src, name)
+	}
+	if err == nil && b == nil {
+		b, err = s.branchOfRoot(ctx, src, name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("branch %q of %q: %w", name, from, err)
 	}
-	doc := *src.doc.Load()
-	doc.name, doc.home, doc.settings = name, s.cfg.ID, n.root.settings.Settings
-	doc.origin = &origin{parent: src.id, snapshot: src.snapshotID, root: n.bytes, stats: n.stats, seen: n.seen}
-	for _, random := range [][]byte{doc.id[:], doc.origin.id[:]} {
-		if err := s.random(random); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.markSnapshot(ctx, src.domain, doc.beginning()); err != nil {
-		return nil, err
-	}
-	b, err := s.announce(ctx, &doc)
+	return b, nil
+}
+
+// branchOfRoot makes a branch of a snapshot that has a root.
+func (s *Segment) branchOfRoot(ctx context.Context, src *Bucket, name string) (*Bucket, error) {
+	n, err := src.foldNow(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.wake(ctx); err != nil {
-		return b, err
+	unlock, err := s.newName(name)
+	if err != nil {
+		return nil, err
 	}
-	if !b.isHome(b.Settings()) { // the settings name the parent's
-		if err := b.TakeHome(ctx); err != nil {
-			return b, err
-		}
+	defer unlock()
+	i := sealItem{name: name, created: s.clock.now(), of: src.snapshotID, life: s.inc.Load()}
+	if err := errors.Join(s.random(i.id[:]), s.random(i.branch[:])); err != nil {
+		return nil, err
 	}
-	if b.Settings().Snapshots == "" {
-		return b, nil
+	doc := src.branchDoc(&i)
+	doc.settings = firstSettings(n.root.settings.Settings, Origin{doc.home, i.life})
+	if doc, err = doc.rootedDoc(n.bytes, n.stats); err != nil {
+		return nil, err
 	}
-	return b, b.Configure(ctx, func(set *Settings) error { set.Snapshots = ""; return nil })
+	err = s.submit(newDocument(s.local, snapshotMark+doc.origin.id.String(), markOf(src.domain, doc.beginning())),
+		newDocument(s.federation, docBucket+doc.id.String(), doc.appendTo(nil)))
+	if err != nil {
+		return nil, err
+	}
+	b := s.bucket(doc.id)
+	return b, b.wake(ctx)
 }
 
 // Branch is what a branch is.
@@ -178,7 +195,7 @@ type Branch struct {
 	Parent   string    `json:"parent,omitempty"` // as listed; empty when it was deleted
 	Created  time.Time `json:"created"`
 	Segment  string    `json:"segment"` // that made it
-	Base     chunk.ID  `json:"base"`    // the root that it began as
+	Base     chunk.ID  `json:"base"`    // the root that it began as; zero while there is none yet, and of a parent that was never written to
 	Writes   uint64    `json:"writes"`  // since then, as far as they are known here
 	Ready    bool      `json:"ready"`   // all that it begins with is here
 }
@@ -198,8 +215,12 @@ func (s *Segment) Branches(parent BucketID) []Branch {
 			continue
 		}
 		b := s.bucket(v.doc.id)
+		base := chunk.ID{}
+		if d := v.doc.beginning(); d != nil {
+			base = b.rootOf(d)
+		}
 		out = append(out, Branch{v.doc.id, v.name, o.parent, names[o.parent], v.doc.created.Time(), s.SegmentName(v.doc.home),
-			b.rootOf(v.doc.beginning()), b.Seen().beyond(o.seen), b.waits() == nil})
+			base, b.Seen().beyond(o.seen), b.waits() == nil})
 	}
 	return out
 }
@@ -439,11 +460,11 @@ func (b *Bucket) checkUnlocked(ctx context.Context) error {
 	if b.waits() != nil { // nothing of it is here; what is locked elsewhere was not seen, and keeps it
 		return nil
 	}
-	begun, err := b.frozenAt(b.doc.Load().beginning())
+	now, err := b.foldNow(ctx)
 	if err != nil {
 		return err
 	}
-	now, err := b.foldNow(ctx)
+	begun, err := b.frozenAt(b.doc.Load().beginning())
 	if err != nil {
 		return err
 	}
@@ -467,7 +488,7 @@ func (b *Bucket) checkUnlocked(ctx context.Context) error {
 
 // checkMerged refuses a branch that lists what it did not list when it and its parent last knew the same.
 func (b *Bucket) checkMerged(ctx context.Context, name string) error {
-	base, err := b.mergeBase()
+	base, err := b.mergeBase(ctx)
 	if err != nil {
 		return err
 	}

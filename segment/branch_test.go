@@ -14,7 +14,18 @@ import (
 	"github.com/edgefs/edgefs/chunk"
 )
 
+// branch makes one, with a root.
 func (s *site) branch(from, name string) *Bucket {
+	s.w.t.Helper()
+	b := s.bud(from, name)
+	if _, err := b.Fold(s.w.ctx); err != nil {
+		s.w.t.Fatal(err)
+	}
+	return b
+}
+
+// bud makes a branch and leaves its root to others.
+func (s *site) bud(from, name string) *Bucket {
 	s.w.t.Helper()
 	b, err := s.CreateBranch(s.w.ctx, from, name)
 	if err != nil {

@@ -95,6 +95,7 @@ func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
 		if out.root, err = parseRoot(f.root); err != nil {
 			return nil, fmt.Errorf("bucket %v: %w", b.id, err)
 		}
+		out.root.settings = b.begun(out.root.settings)
 		out.id = b.domain.Name(f.root)
 	}
 	b.plant(out)

@@ -89,7 +89,7 @@ func (s *Segment) FeedFrom(ctx context.Context, pos uint64, max int64) (items []
 	if err != nil {
 		return nil, pos, fmt.Errorf("feed from %d: %w", pos, err)
 	}
-	return items, next, nil
+	return s.told(items), next, nil
 }
 
 // appendFeed picks what a feed carries from a log record, without its payload.
@@ -152,7 +152,7 @@ func lastDot(b []byte) (Dot, error) {
 func (s *Segment) LinkedBuckets() map[BucketID]Vector {
 	out := map[BucketID]Vector{}
 	for _, b := range s.allBuckets() {
-		if b.Linked() && b.waits() == nil {
+		if b.Linked() && b.waits() == nil && !b.pending() {
 			out[b.id] = b.written()
 		}
 	}

@@ -57,6 +57,9 @@ func (b *Bucket) foldReading(ctx context.Context, from func(*base) *base) (*base
 	if b.frozen != "" {
 		return b.frozenBase(ctx)
 	}
+	if err := b.rootBranch(ctx); err != nil {
+		return nil, err
+	}
 	for target, first := uint64(0), true; ; first = false {
 		s, last := b.toFold()
 		if first {
@@ -82,14 +85,15 @@ func (b *Bucket) foldOne(ctx context.Context, s toFold, base *base) (*base, erro
 			e.folds = []foldItem{{bucket: b.id, prev: s.base.at, covers: s.covers, root: root, stats: s.stats}}
 		}
 	}
+	moves := len(e.folds) > 0
 	var err error
 	switch {
 	case len(s.seals) > 0:
-		err = b.endSeals(e, s.seals, root)
-	case len(e.folds) > 0:
+		err = b.endSeals(ctx, e, s.seals, root)
+	case moves:
 		err = b.s.commit(e)
 	}
-	if err != nil || len(e.folds) == 0 {
+	if err != nil || !moves {
 		return s.base, err
 	}
 	return b.currentBase(s.base)
@@ -198,6 +202,9 @@ func historyEdit(key string, id VersionID, now *Version) tree.Edit {
 // applyFold makes a fold the bucket's base, unless the base has changed since: comparing roots would take a state for another that was
 // the same before and after. The caller holds mu.
 func (b *Bucket) applyFold(pos uint64, f foldItem) error {
+	if err := b.takeRoot(f); err != nil {
+		return err
+	}
 	if f.prev != b.base.at {
 		return nil
 	}
@@ -307,6 +314,7 @@ func (b *Bucket) applyMerge(ctx context.Context, pos uint64, m mergeItem) error 
 // theirs by its history alone and works the heads out, so a peer's heads are never believed.
 func (b *Bucket) merging(ctx context.Context, a *base, theirs root, remote *tree.Store) (_ root, _ counters, newest HLC, _ error) {
 	theirTree := b.tree(remote, theirs.history)
+	theirs.settings = b.begun(theirs.settings)
 	settings := a.root.settings.newer(theirs.settings)
 	done := a.done.merged(theirs.done, a.seen, theirs.seen)
 	if err := done.check(); err != nil {

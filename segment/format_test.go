@@ -117,7 +117,7 @@ func sampleEntry(t testing.TB) *entry {
 }
 
 func sampleDoc() *bucketDoc {
-	return &bucketDoc{BucketID{1, 2}, "photos", 0x0123456789ab0007, 5, dedup.Default(), "private", [16]byte{3}, Settings{EagerBytes: 4096}, nil}
+	return &bucketDoc{BucketID{1, 2}, "photos", 0x0123456789ab0007, 5, dedup.Default(), "private", [16]byte{3}, Settings{EagerBytes: 4096}, nil, false}
 }
 
 // formats are all that the package writes: encoded samples, and a decoder that encodes again what it read.
@@ -147,7 +147,10 @@ func formats(t testing.TB) map[string]struct {
 	re := &rootEntry{0x79, rt.appendTo(nil), counters{1, 2, 3, 4, 0}}
 	md := &mergeDoc{branch: BucketID{1, 2}, id: SnapshotID{6}, from: BucketID{1, 2}, into: BucketID{9}, created: 0x78, by: 5, root: rt.appendTo(nil), stats: counters{1, 2, 3, 4, 0}, after: rt.seen, merged: Merged{1, 2, 3, 4}}
 	branch := *d
-	branch.origin = &origin{BucketID{9}, SnapshotID{3, 4}, SnapshotID{5}, rt.appendTo(nil), counters{1, 2, 3, 4, 0}, rt.seen}
+	branch.origin = &origin{parent: BucketID{9}, snapshot: SnapshotID{3, 4}, id: SnapshotID{5}, root: rt.appendTo(nil), stats: counters{1, 2, 3, 4, 0}, seen: rt.seen}
+	sealed := branch
+	sealed.ownSettings = true
+	births := &entry{seals: []sealItem{{bucket: BucketID{9}, id: SnapshotID{5}, name: "photos", created: 0x77, branch: BucketID{1, 2}, life: 6, of: SnapshotID{3, 4}}}}
 	h := head{[]*Version{{VersionID: sampleID, Key: "k", Holds: []Dot{sampleID.Dot}}, {VersionID: sampleOlder, Key: "k", Null: true, Holds: []Dot{sampleOlder.Dot}}}, 5}
 	st := &state{pos: 9, inc: 3, hlc: 0x77, cursors: []cursorItem{cursorItem{}.after(e.cursors[0])}, buckets: []bucketState{{e.folds[0], d, true}}}
 	seals := &entry{seals: []sealItem{{bucket: BucketID{1, 2}, id: SnapshotID{3, 4}, name: "monday", created: 0x77}, {bucket: BucketID{1, 2}, id: SnapshotID{3, 4}}}}
@@ -155,6 +158,13 @@ func formats(t testing.TB) map[string]struct {
 	set := Settings{Versioning: Suspended, Full: true, EagerBytes: 4096, Policy: KeepBoth, Ack: Copies, Losers: LoserBounds{Keep: 16, Days: 30}}
 	homedDoc := *d
 	homedDoc.settings = homed()
+	redoc := func(b []byte) ([]byte, error) {
+		d, err := parseBucketDoc(b)
+		if err != nil {
+			return nil, err
+		}
+		return d.appendTo(nil), nil
+	}
 	rerecord := func(b []byte) ([]byte, error) {
 		r, err := parseRecord(b)
 		if err != nil {
@@ -250,12 +260,14 @@ func formats(t testing.TB) map[string]struct {
 			}
 			return d.appendTo(nil), nil
 		}},
-		"branch-document": {branch.appendTo(nil), func(b []byte) ([]byte, error) {
-			d, err := parseBucketDoc(b)
+		"branch-document":        {branch.appendTo(nil), redoc},
+		"branch-document-sealed": {sealed.appendTo(nil), redoc},
+		"entry-branch": {births.appendTo(nil), func(b []byte) ([]byte, error) {
+			e, err := parseEntry(b)
 			if err != nil {
 				return nil, err
 			}
-			return d.appendTo(nil), nil
+			return e.appendTo(nil), nil
 		}},
 		"record-request": {(&record{VersionID: sampleID, request: &answered{RequestName{1, 2}, outcome{version: sampleOlder, null: true}, false, []Dot{sampleOlder.Dot}}}).appendTo(nil), rerecord},
 		"record-told":    {(&record{VersionID: sampleID, request: &answered{RequestName{1, 2}, Renamed{Keys: 3, Versions: 4}.outcome(), true, nil}}).appendTo(nil), rerecord},

@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -171,10 +172,13 @@ func family(a, b *Bucket) (branch *Bucket, err error) {
 
 // mergeBase is the state as of which a branch and its parent know the same. It fails with ErrUnavailable while what the last merge did, or its
 // base, is on its way: an older base would take what was merged for what one of them has changed.
-func (b *Bucket) mergeBase() (*Bucket, error) {
+func (b *Bucket) mergeBase(ctx context.Context) (*Bucket, error) {
 	d := b.s.names.lastMerge(b.id)
 	if d == nil {
 		if err := b.Err(); err != nil {
+			return nil, err
+		}
+		if err := b.rootBranch(ctx); err != nil {
 			return nil, err
 		}
 		return b.freeze(b.doc.Load().beginning(), "beginning")

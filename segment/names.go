@@ -41,6 +41,8 @@ type bucketDoc struct {
 	salt     [16]byte
 	settings Settings // the first
 	origin   *origin  // of a branch; else nil
+
+	ownSettings bool // of a branch: it has the first settings, not those that it inherits
 }
 
 // The formats of a bucket's document; see those of a record.
@@ -69,7 +71,7 @@ func (d *bucketDoc) appendTo(b []byte) []byte {
 	if d.origin != nil {
 		b = putPart(b, 10, d.origin.appendTo)
 	}
-	return b
+	return putBool(b, 11, d.ownSettings)
 }
 
 func parseBucketDoc(b []byte) (*bucketDoc, error) {
@@ -100,6 +102,8 @@ func parseBucketDoc(b []byte) (*bucketDoc, error) {
 			d.settings, err = parseSettings(f.b)
 		case 10:
 			d.origin, err = parseOrigin(f.b)
+		case 11:
+			d.ownSettings = f.n == 1
 		default: // an identity that this build does not understand
 			return fmt.Errorf("bucket document field %d: %w", f.num, ErrForeign)
 		}
@@ -108,7 +112,7 @@ func parseBucketDoc(b []byte) (*bucketDoc, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case format < d.format() || format > bucketDocFormatHomed:
+	case format < d.format() || format > bucketDocFormatHomed || d.ownSettings && d.origin == nil:
 		return nil, fmt.Errorf("bucket document format %d: %w", format, ErrForeign)
 	}
 	if err := d.cutter.Validate(); err != nil {
@@ -502,15 +506,25 @@ func badBucketName(name string) error {
 // announce makes a new bucket known, if no other has its name here.
 func (s *Segment) announce(ctx context.Context, doc *bucketDoc) (*Bucket, error) {
 	doc.created = s.clock.now()
-	unlock := s.outer.lock(FederationBucket, doc.name) // one of two that create the same name here waits, and then finds it
-	defer unlock()
-	if _, err := s.Bucket(doc.name); err == nil {
-		return nil, fmt.Errorf("bucket %q: %w", doc.name, ErrBucketExists)
+	unlock, err := s.newName(doc.name)
+	if err != nil {
+		return nil, err
 	}
+	defer unlock()
 	if err := s.putDoc(ctx, docBucket+doc.id.String(), doc.appendTo(nil)); err != nil {
 		return nil, fmt.Errorf("create bucket %q: %w", doc.name, err)
 	}
 	return s.bucket(doc.id), nil
+}
+
+// newName locks a name that no bucket has here: one of two that create the same name waits, and then finds it.
+func (s *Segment) newName(name string) (unlock func(), err error) {
+	unlock = s.outer.lock(FederationBucket, name)
+	if _, err := s.Bucket(name); err == nil {
+		unlock()
+		return nil, fmt.Errorf("bucket %q: %w", name, ErrBucketExists)
+	}
+	return unlock, nil
 }
 
 // DeleteBucket removes an empty bucket, at every segment, and the uploads to it that are in progress here. A write that this segment had not seen survives, and the bucket with it.

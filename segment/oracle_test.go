@@ -1,10 +1,13 @@
 package segment
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/edgefs/edgefs/internal/journal"
 )
 
 // oracle is the executable meaning of a bucket: its state is a function of the set of writes seen, whatever the order and the way they came.
@@ -23,8 +26,21 @@ func newOracle() *oracle {
 // learn takes in the records of a site's own that its log holds from pos on, and returns the position to go on from. A dot with another
 // content than before is an error.
 func (o *oracle) learn(w *world, s *site, pos uint64) (uint64, error) {
-	for pos < s.LogEnd() {
-		items, next, err := s.FeedFrom(w.ctx, pos, 1<<20)
+	if err := o.learnPending(s); err != nil {
+		return pos, err
+	}
+	for end := s.LogEnd(); pos < end; {
+		var items []FeedItem
+		next, err := s.log.Read(w.ctx, pos, 1<<20, func(r journal.Record) (err error) {
+			if r.Pos >= end {
+				return errStop
+			}
+			items, err = appendFeed(items, r) // a feed passes over branches without a root
+			return err
+		})
+		if errors.Is(err, errStop) {
+			next, err = end, nil
+		}
 		if err != nil {
 			return pos, err
 		}
@@ -43,7 +59,9 @@ func (o *oracle) learn(w *world, s *site, pos uint64) (uint64, error) {
 				return pos, fmt.Errorf("dot %v names two writes", r.Dot)
 			}
 			o.written[item.Bucket][r.Dot] = r
-			o.learnBranch(item.Bucket, r)
+			if err := o.learnBranch(item.Bucket, r); err != nil {
+				return pos, err
+			}
 		}
 		pos = next
 	}
@@ -51,18 +69,42 @@ func (o *oracle) learn(w *world, s *site, pos uint64) (uint64, error) {
 }
 
 // learnBranch notes what a branch that a record of the federation makes begins as.
-func (o *oracle) learnBranch(id BucketID, r *record) {
+func (o *oracle) learnBranch(id BucketID, r *record) error {
 	if id != FederationBucket {
-		return
+		return nil
 	}
 	for _, e := range r.effects {
 		if e.hold == nil || !strings.HasPrefix(e.key, docBucket) {
 			continue
 		}
 		if doc, err := parseBucketDoc(e.hold.Data); err == nil && doc.origin != nil {
-			o.origins[doc.id] = doc.origin
+			if err := o.began(doc); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+// learnPending notes the site's branches without a root, of which there is no document.
+func (o *oracle) learnPending(s *site) error {
+	for _, b := range s.allBuckets() {
+		if b.pending() && b.broken == nil {
+			if err := o.began(b.doc.Load()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// began notes what a branch begins as: the same for ever.
+func (o *oracle) began(d *bucketDoc) error {
+	if was := o.origins[d.id]; was != nil && (!was.seen.Equal(d.origin.seen) || was.stats != d.origin.stats) {
+		return fmt.Errorf("branch %q began having seen %v, and then %v", d.name, was.seen, d.origin.seen)
+	}
+	o.origins[d.id] = d.origin
+	return nil
 }
 
 // all are the writes of a bucket: of a branch, those of its parent that it began with are its own.
@@ -254,6 +296,15 @@ func (o *oracle) settings(b *Bucket, c Vector) settingsRecord {
 		if c.Has(d) && r.settings != nil && out.by.Compare(r.VersionID) < 0 {
 			out = settingsRecord{r.settings.Settings, r.VersionID}
 		}
+	}
+	d, from := b.doc.Load(), o.origins[b.id]
+	if from == nil || !d.ownSettings || !from.seen.Has(out.by.Dot) {
+		return out
+	}
+	out.Settings = o.settings(b.s.bucket(from.parent), from.seen).Settings // it inherits them, but for the home and the schedule
+	out.Snapshots, out.Home = "", Origin{}
+	if out.Policy == Home {
+		out.Home = Origin{d.home, d.settings.Home.Inc}
 	}
 	return out
 }

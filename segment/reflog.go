@@ -345,10 +345,10 @@ type State struct {
 func (b *Bucket) State() (State, bool) { return b.state, b.frozen != "" }
 
 func (d *bucketDoc) beginnings() []*snapshotDoc {
-	if d.origin == nil {
-		return nil
+	if o := d.beginning(); o != nil {
+		return []*snapshotDoc{o}
 	}
-	return []*snapshotDoc{d.beginning()}
+	return nil
 }
 
 // moment is a time as a state of a bucket is called by it.

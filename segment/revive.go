@@ -48,6 +48,9 @@ func (s *Segment) reviving(ctx context.Context) {
 func (s *Segment) revive(ctx context.Context, b *Bucket) error {
 	b.fold.Lock()
 	defer b.fold.Unlock()
+	if err := b.rootBranch(ctx); err != nil {
+		return err
+	}
 	b.mu.RLock()
 	n, from, broken := b.base, max(b.base.covers, b.settled)+1, b.broken
 	b.mu.RUnlock()

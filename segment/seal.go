@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ type seal struct {
 	doc    *snapshotDoc // but for the root
 	pos    uint64       // of its entry
 	ticket bool         // it counts among those of [Bucket.CreateSnapshot]
+	branch BucketID     // that begins with it, and is nobody's snapshot; else zero
 
 	sealed        // guarded by the bucket's mu: a fold of the seal before gives it another base
 	from   uint64 // log position up to which base is all of the bucket
@@ -35,15 +37,28 @@ type sealItem struct {
 	name    string
 	created HLC
 
+	branch BucketID   // that is born of it: name is the branch's
+	life   uint32     // that the branch is born in
+	of     SnapshotID // the seal that a branch is of; zero for the bucket as it is
+
 	ticket bool
-	made   *seal // by the entry; nil where the bucket is broken
+	made   *seal // by the entry; nil where the bucket is broken, or what it is of has ended
 }
 
 func (i *sealItem) appendTo(b []byte) []byte {
 	b = putMessage(b, 1, i.bucket[:])
 	b = putMessage(b, 2, i.id[:])
 	b = putBytes(b, 3, i.name)
-	return putFixed(b, 4, uint64(i.created))
+	b = putFixed(b, 4, uint64(i.created))
+	if i.branch == (BucketID{}) {
+		return b
+	}
+	b = putMessage(b, 5, i.branch[:])
+	b = putUint(b, 6, uint64(i.life))
+	if i.of != (SnapshotID{}) {
+		b = putMessage(b, 7, i.of[:])
+	}
+	return b
 }
 
 func parseSeal(b []byte) (i sealItem, err error) {
@@ -61,12 +76,21 @@ func parseSeal(b []byte) (i sealItem, err error) {
 			i.name = string(f.b)
 		case 4:
 			i.created = HLC(f.n)
+		case 5:
+			i.branch, err = bucketIDOf(f.b)
+		case 6:
+			i.life = uint32(f.n)
+		case 7:
+			i.of, err = snapshotIDOf(f.b)
 		default:
 			return fmt.Errorf("seal field %d: %w", f.num, ErrForeign)
 		}
 		return err
 	})
-	if err == nil && (!named || i.name != "" && !validSnapshotName(i.name)) {
+	if err == nil && i.branch == (BucketID{}) && (i.life != 0 || i.of != (SnapshotID{})) {
+		err = badFormat("seal")
+	}
+	if err == nil && (!named || i.name != "" && !validSnapshotName(i.name) || i.branch != (BucketID{}) && !validBucketName(i.name)) {
 		err = badFormat("seal")
 	}
 	return i, err
@@ -80,8 +104,12 @@ func (s *Segment) applySeal(pos uint64, i *sealItem) error {
 	}
 	s.clock.observe(i.created)
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.applySeal(pos, i)
+	broken := b.broken != nil
+	b.mu.Unlock()
+	if i.branch != (BucketID{}) && (i.made != nil || broken) {
+		s.bearing(pos, b, i)
+	}
 	s.sealer.wake()
 	return nil
 }
@@ -91,7 +119,12 @@ func (b *Bucket) applySeal(pos uint64, i *sealItem) {
 	switch {
 	case i.name == "":
 		b.dropSeal(i.id)
-	case pos > b.base.covers && b.broken == nil: // else it has ended, as the log will say; or is made anew when the bucket is
+	case pos <= b.base.covers || b.broken != nil: // it has ended, as the log will say; or is made anew when the bucket is
+	case i.branch != (BucketID{}):
+		if i.made = b.sealFor(pos, i); i.made != nil {
+			b.beginLayer()
+		}
+	default:
 		i.made = &seal{
 			doc: &snapshotDoc{bucket: b.id, id: i.id, name: i.name, created: i.created, by: b.s.cfg.ID, stats: b.stats},
 			pos: pos, ticket: i.ticket, sealed: b.now(), from: max(b.base.covers, b.settled),
@@ -119,6 +152,11 @@ func (b *Bucket) takeSeals(of []*seal) {
 	}
 }
 
+// oldestSeal lies over the oldest base: a branch of a snapshot has that one's. There is one. The caller holds mu.
+func (b *Bucket) oldestSeal() *seal {
+	return slices.MinFunc(b.seals, func(p, q *seal) int { return cmp.Compare(p.base.at, q.base.at) })
+}
+
 // sealNamed is nil when there is none, or none any more. The caller holds mu.
 func (b *Bucket) sealNamed(id SnapshotID) *seal {
 	for _, q := range b.seals {
@@ -129,15 +167,24 @@ func (b *Bucket) sealNamed(id SnapshotID) *seal {
 	return nil
 }
 
-// sealDocs are the documents of those that have no root yet, oldest first.
+// sealDocs are the documents of the snapshots that have no root yet, oldest first.
 func (b *Bucket) sealDocs() []*snapshotDoc {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	var out []*snapshotDoc
 	for _, q := range b.seals {
-		out = append(out, q.doc)
+		if q.branch == (BucketID{}) {
+			out = append(out, q.doc)
+		}
 	}
 	return out
+}
+
+// unsealed says whether all seals have ended.
+func (b *Bucket) unsealed() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return len(b.seals) == 0
 }
 
 // isSealed says whether a snapshot has no root yet.
@@ -188,7 +235,7 @@ func (b *Bucket) foldOf(q *seal) toFold {
 }
 
 // endSeals commits an entry with the documents of seals, which end with it, but for those that were deleted meanwhile.
-func (b *Bucket) endSeals(e *entry, seals []*seal, root []byte) error {
+func (b *Bucket) endSeals(ctx context.Context, e *entry, seals []*seal, root []byte) error {
 	b.ends.Lock()
 	defer b.ends.Unlock()
 	var plans []plan
@@ -196,15 +243,30 @@ func (b *Bucket) endSeals(e *entry, seals []*seal, root []byte) error {
 		if !b.isSealed(q.doc.id) {
 			continue
 		}
-		doc := *q.doc
-		doc.root = root
-		plans = append(plans, b.documents(&doc)...)
-		e.seals = append(e.seals, sealItem{bucket: b.id, id: doc.id})
+		docs, err := q.documents(ctx, b, e, root)
+		if err != nil {
+			return err
+		}
+		plans = append(plans, docs...)
+		e.seals = append(e.seals, sealItem{bucket: b.id, id: q.doc.id})
 	}
 	if len(e.folds)+len(e.seals) == 0 {
 		return nil
 	}
-	return b.s.submitWith(e, plans)
+	if err := b.s.submitWith(e, plans); err != nil {
+		return err
+	}
+	return b.s.tellBranches(seals)
+}
+
+// documents are the writes that make what is sealed known, with its root.
+func (q *seal) documents(ctx context.Context, b *Bucket, e *entry, root []byte) ([]plan, error) {
+	if q.branch != (BucketID{}) {
+		return q.born(ctx, b.s, e, root)
+	}
+	doc := *q.doc
+	doc.root = root
+	return b.documents(&doc), nil
 }
 
 // documents are the writes that make a snapshot of this segment known: the mark that all of it is here, and then its document. Both are new keys,
@@ -241,6 +303,9 @@ func (b *Bucket) endSeal(id SnapshotID) (bool, error) {
 // foldSeals makes the roots of all that is sealed when it begins, oldest first. One that cannot be made, because a part of the base that a merge
 // replaced is damaged, holds up no other.
 func (b *Bucket) foldSeals(ctx context.Context) error {
+	if err := b.rootBranch(ctx); err != nil {
+		return err
+	}
 	b.fold.Lock()
 	defer b.fold.Unlock()
 	if err := b.Err(); err != nil {
@@ -259,7 +324,7 @@ func (b *Bucket) foldSeals(ctx context.Context) error {
 			continue
 		}
 		if _, err := b.foldOne(ctx, f, f.base); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("root of snapshot %q of bucket %v: %w", q.doc.name, b.id, err))
+			failed = errors.Join(failed, fmt.Errorf("root of %q, of bucket %v: %w", q.doc.name, b.id, err))
 			if !f.aside || ctx.Err() != nil {
 				break
 			}
@@ -368,7 +433,7 @@ func (s *Segment) sealing(ctx context.Context) {
 func (s *Segment) foldAllSeals(ctx context.Context) error {
 	var failed error
 	for _, b := range s.allBuckets() {
-		if len(b.sealDocs()) > 0 {
+		if !b.unsealed() {
 			failed = errors.Join(failed, b.foldSeals(ctx))
 		}
 	}

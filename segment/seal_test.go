@@ -54,7 +54,7 @@ func (s *site) outlive(look func(after string)) {
 			s.put("photos", fmt.Sprint("filler", i), strings.Repeat(fmt.Sprint(s.LogEnd(), " "), 4000))
 		}
 		for _, b := range s.allBuckets() {
-			if f, _ := b.toFold(); len(f.seals) > 0 { // a fold would end them
+			if f, _ := b.toFold(); len(f.seals) > 0 || b.pending() { // a fold would end them
 				continue
 			}
 			if _, err := b.Fold(s.w.ctx); err != nil {

@@ -557,7 +557,13 @@ func (m *sim) check(s *site) error {
 			return err
 		}
 	}
-	for id := range s.LinkedBuckets() {
+	all := slices.Collect(maps.Keys(s.LinkedBuckets()))
+	for _, b := range s.allBuckets() {
+		if b.pending() && b.Err() == nil { // peers hear nothing of it, but it is as any here
+			all = append(all, b.id)
+		}
+	}
+	for _, id := range all {
 		if err := m.oracle.check(m.world, s, id); err != nil {
 			return fmt.Errorf("bucket %v: %w", id, err)
 		}

@@ -138,6 +138,9 @@ func (s *Segment) capture() *state {
 	s.mu.RUnlock()
 	slices.SortFunc(st.cursors, func(a, b cursorItem) int { return cmp.Compare(a.peer, b.peer) })
 	for _, b := range s.allBuckets() {
+		if b.pending() { // a start makes it of its parent
+			continue
+		}
 		b.mu.Lock()
 		clean := len(b.tail.records) == 0 && b.broken == nil && len(b.seals) == 0
 		if clean {
@@ -147,7 +150,7 @@ func (s *Segment) capture() *state {
 		}
 		f := foldItem{b.id, b.base.at, max(b.base.covers, b.settled), b.base.bytes, b.base.stats}
 		if len(b.seals) > 0 { // a start comes to what they hold only from where the oldest began
-			f = b.seals[0].origin()
+			f = b.oldestSeal().origin()
 		}
 		st.buckets = append(st.buckets, bucketState{f, b.doc.Load(), clean})
 		b.mu.Unlock()

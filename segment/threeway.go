@@ -202,7 +202,7 @@ func newMerge(ctx context.Context, from, into *Bucket, o MergeOptions) (*merge, 
 }
 
 func (m *merge) prepare(ctx context.Context) (err error) {
-	if m.base, err = m.branch.mergeBase(); err != nil {
+	if m.base, err = m.branch.mergeBase(ctx); err != nil {
 		return err
 	}
 	n, err := m.from.foldNow(ctx)
