@@ -92,8 +92,11 @@ func (s *Segment) bear(parent *Bucket, i *sealItem) error {
 	if err == nil {
 		err = s.await(p)
 	}
+	if err != nil { // of a segment that failed the entry may be under way still
+		return err
+	}
 	i.made = e.seals[0].made
-	return err
+	return nil
 }
 
 // sealFor seals the bucket at a position for a branch; nil when it is to be of a snapshot that is no seal any more. The caller holds mu.
