@@ -160,7 +160,8 @@ func (b *Bucket) lieOver(pos uint64, parent *Bucket, doc *bucketDoc, i *sealItem
 	n.at, n.covers = 0, pos
 	b.setBase(&n)
 	b.overlay, b.stats, b.done = q.overlay.Copy(), q.stats, q.root.done
-	b.settings, b.since = b.begun(q.root.settings), pos
+	b.set(b.begun(q.root.settings))
+	b.since = pos
 	b.setSeen(q.root.seen)
 	b.beginLayer()
 }
