@@ -173,6 +173,9 @@ func (v *versioned) listing(ctx context.Context) ([]result, error) {
 // folds write few versions into trees that hold many.
 func (v *versioned) folds(ctx context.Context) ([]result, error) {
 	const n, records = 11, 100
+	if _, err := v.bucket.Fold(ctx); err != nil { // of what was written before
+		return nil, err
+	}
 	var took times
 	stored := v.nodes()
 	for range n {
