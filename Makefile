@@ -91,7 +91,7 @@ bench: build ## The figures, each beside its raw limit in the same run, in under
 # The store is built once, about 12 GiB in ten minutes, and kept in BENCH_DIR for the next time; a run that was stopped goes on. The large file takes
 # another 10 GiB while it is measured.
 .PHONY: bench-full
-bench-full: ## What ten million keys cost, with a store that is kept in BENCH_DIR; the first run takes some 25 minutes and 24 GiB
+bench-full: ## What ten million keys cost, with a store that is kept in BENCH_DIR; the first run takes some 30 minutes and 24 GiB
 	$(GO) build -o bin/scale ./test/scale
 	bin/scale -keys 10000000 -file 10737418240 -dir "$(BENCH_DIR)" $(BENCH)
 
