@@ -32,13 +32,16 @@ func linearKey(i int) string { return fmt.Sprint("key", i) }
 // write is one conditional or plain write. A home that was not asked has done nothing; of any other failure the outcome is unknown.
 func (c *linearClient) write(ctx context.Context, b *segment.Bucket) {
 	op := linear.Op{Kind: linear.Put, Key: c.rng.IntN(linear.Keys)}
-	if c.rng.IntN(5) == 0 {
+	switch c.rng.IntN(10) {
+	case 0, 1:
 		op.Kind = linear.Delete
+	case 2, 3, 4:
+		op.Kind = linear.Mark
 	}
 	var cond segment.Cond
 	known := c.known[op.Key]
 	switch n := c.rng.IntN(5); {
-	case n == 0:
+	case n == 0 && op.Kind != linear.Mark: // what is absent has none
 		op.Absent, cond.Absent = true, true
 	case n < 3 && known.Attrs.ETag != "":
 		op.Match, cond.Match = known.Attrs.ETag, []string{known.Attrs.ETag}
@@ -48,10 +51,14 @@ func (c *linearClient) write(ctx context.Context, b *segment.Bucket) {
 	var v segment.Version
 	var err error
 	call := c.h.Call()
-	if op.Kind == linear.Put {
+	switch op.Kind {
+	case linear.Put:
 		op.Tag = fmt.Sprint(c.puts.Add(1))
 		v, err = b.Put(ctx, linearKey(op.Key), segment.Attrs{ETag: op.Tag}, cond, strings.NewReader(op.Tag))
-	} else {
+	case linear.Mark:
+		op.Tag = fmt.Sprint(c.puts.Add(1))
+		_, err = b.SetTags(ctx, linearKey(op.Key), segment.VersionRef{}, map[string]string{"mark": op.Tag}, cond)
+	default:
 		_, err = b.Delete(ctx, linearKey(op.Key), cond)
 	}
 	seen := linear.Seen{}
@@ -86,7 +93,7 @@ func (c *linearClient) read(ctx context.Context, b *segment.Bucket) error {
 	}
 	seen := linear.Seen{}
 	if err == nil {
-		seen.Tags[op.Key] = v.Attrs.ETag
+		seen.Tags[op.Key] = linear.Marked(v.Attrs.ETag, v.Tags()["mark"])
 		if last := c.known[op.Key]; v.Compare(last.VersionID) < 0 {
 			return fmt.Errorf("client %d reads %v of %s, and has seen %v", c.id, v.VersionID, v.Key, last.VersionID)
 		}

@@ -57,6 +57,7 @@ type site struct {
 	skew     atomic.Int64  // of the clock, in nanoseconds
 	limit    time.Duration // of lazy reads
 	log      int64         // bytes of log that are kept; 0: many
+	answered func()        // called when the next answer of a home has come, which is lost then
 }
 
 // newWorld starts segments whose links are not made yet.
@@ -92,7 +93,7 @@ func (s *site) start() {
 	var err error
 	s.Segment, err = segment.Open(context.Background(), segment.Config{
 		FS: s.fs, Dir: s.dir, ID: s.id.Segment, Name: s.id.Name, Secret: s.id.Secret, Chunks: chunks{s.store},
-		Read: s.lazy.Store, Mend: s.lazy.Mend, Forward: s.lazy.Forward, Copied: s.copies.Await, Clock: clock, Logger: log, LogFileSize: 1 << 20, BufferBytes: 8 << 20,
+		Read: s.lazy.Store, Mend: s.lazy.Mend, Forward: s.forward, Copied: s.copies.Await, Clock: clock, Logger: log, LogFileSize: 1 << 20, BufferBytes: 8 << 20,
 		LogKeep: s.log, CheckpointAt: s.log,
 	})
 	if err != nil {
@@ -110,6 +111,16 @@ func (s *site) start() {
 	if s.links, err = isgw.Open(context.Background(), c); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (s *site) forward(ctx context.Context, home segment.ID, r *segment.Request) (*segment.Answer, error) {
+	a, err := s.lazy.Forward(ctx, home, r)
+	if f := s.answered; f != nil && err == nil {
+		s.answered = nil
+		f()
+		return nil, errors.New("the answer is lost")
+	}
+	return a, err
 }
 
 func (s *site) stop() {

@@ -97,6 +97,9 @@ func (b *Bucket) performAcked(ctx context.Context, r *Request) (out outcome, ack
 	c.request = &answering{name: r.Name, forgets: forgets}
 	if r.task != nil {
 		out, err = r.task.do(ctx, b, r, c)
+		if d, ok := b.doneNow().find(r.Name); ok && err == nil { // the first answer is the one that is remembered
+			out = d.outcome
+		}
 		return out, c.request.done && err == nil, err
 	}
 	switch r.verb {

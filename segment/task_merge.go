@@ -47,7 +47,10 @@ func (t *mergeTask) do(ctx context.Context, b *Bucket, r *Request, _ Cond) (outc
 		return d.merged.outcome(), nil
 	}
 	from := b.s.bucket(t.from)
-	if from == nil || !from.Linked() || from.id == FederationBucket {
+	switch {
+	case from == nil: // or not yet: who asks may have made it just now
+		return outcome{}, fmt.Errorf("bucket %v is not known: %w", t.from, ErrUnavailable)
+	case !from.Linked() || from.id == FederationBucket:
 		return outcome{}, fmt.Errorf("bucket %v: %w", t.from, ErrNoSuchBucket)
 	}
 	if err := from.awaitSeen(ctx, t.seen); err != nil {

@@ -4,6 +4,7 @@ package linear
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,13 +23,14 @@ const (
 	Delete
 	Get
 	List // of all keys
+	Mark // gives the content of a key a mark in place of any that it has
 )
 
 // Op is an operation of a client.
 type Op struct {
 	Kind   Kind
 	Key    int
-	Tag    string // what is put; no two puts have the same
+	Tag    string // what is put, or the mark; no two have the same
 	Absent bool   // only if the key has no content
 	Match  string // only if the content is this; empty: whatever it is
 }
@@ -47,7 +49,21 @@ const (
 // Seen is what a client learned by an operation.
 type Seen struct {
 	Result Result
-	Tags   [Keys]string // by a Get the content of its key, by a List that of all; empty: none
+	Tags   [Keys]string // by a Get the content of its key, with its mark (see [Marked]), by a List that of all; empty: none
+}
+
+// Marked is content with a mark, which may be empty.
+func Marked(content, mark string) string {
+	if content == "" || mark == "" {
+		return content
+	}
+	return content + "#" + mark
+}
+
+// unmarked is the content alone.
+func unmarked(s string) string {
+	content, _, _ := strings.Cut(s, "#")
+	return content
 }
 
 // History is what all clients did. It is safe for concurrent use.
@@ -133,13 +149,16 @@ func step(s [Keys]string, op Op, seen Seen) []any {
 		return only(s, seen.Tags == s)
 	}
 	next, want := s, Done
+	content := unmarked(s[op.Key])
 	switch {
-	case op.Absent && s[op.Key] != "":
+	case op.Absent && content != "":
 		want = Refused
-	case op.Match != "" && s[op.Key] == "":
+	case (op.Match != "" || op.Kind == Mark) && content == "":
 		want = Missing
-	case op.Match != "" && s[op.Key] != op.Match:
+	case op.Match != "" && content != op.Match:
 		want = Refused
+	case op.Kind == Mark:
+		next[op.Key] = Marked(content, op.Tag)
 	case op.Kind == Put:
 		next[op.Key] = op.Tag
 	default:
