@@ -31,6 +31,9 @@ func TestATaskThatIsAskedAgainFindsItsAnswerAtTheNewHome(t *testing.T) {
 	for _, how := range []string{"feed", "sync"} {
 		names := tasksAt(&Bucket{})
 		for name := range names {
+			if testing.Short() && name != "rename of directory" && name != "file" {
+				continue
+			}
 			w, a, b := lockedHome(t, "a", "b", "c")
 			r := tasksAt(a.box())[name]
 			if f, ok := r.task.(*flushTask); ok {
@@ -78,6 +81,9 @@ func (w *world) fileID(s *site, path string) FileID {
 // the two have met, all agree, on its decision.
 func TestATaskIsJudgedAnewByAHomeMadeByForce(t *testing.T) {
 	for name := range tasksAt(&Bucket{}) {
+		if testing.Short() && name != "rename" && name != "directory renamed" {
+			continue
+		}
 		w, a, b := lockedHome(t, "a", "b", "c")
 		r := tasksAt(a.box())[name]
 		if f, ok := r.task.(*flushTask); ok {

@@ -151,7 +151,7 @@ func handedWrites() []handed {
 			return b.Lock(ctx, key, VersionRef{}, change, Cond{})
 		}
 	}
-	return []handed{
+	return some([]handed{
 		handedAmend("tags", amend("k", Cond{})),
 		handedAmend("tags on a condition that does not hold", amend("k", Cond{Match: []string{"another"}})),
 		handedAmend("tags of nothing", amend("none", Cond{})),
@@ -220,7 +220,18 @@ func handedWrites() []handed {
 		flushing("a flush of many chunks", "dir/file", 2<<20, nil),
 		flushing("a flush of a file that S3 wrote", "k", 10, nil),
 		flushing("a flush onto another version", "k", 10, &sampleID),
+	})
+}
+
+// some are all, or a few of them in short runs.
+func some(all []handed) (few []handed) {
+	if !testing.Short() {
+		return all
 	}
+	for i := 0; i < len(all); i += 5 {
+		few = append(few, all[i])
+	}
+	return few
 }
 
 // lockedHome is newHome of a bucket that has one of everything.
