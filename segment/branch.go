@@ -192,7 +192,8 @@ type Branch struct {
 	ID       BucketID  `json:"id"`
 	Name     string    `json:"name"` // as listed
 	ParentID BucketID  `json:"parentId"`
-	Parent   string    `json:"parent,omitempty"` // as listed; empty when it was deleted
+	Parent   string    `json:"parent,omitempty"`   // as listed; empty when it was deleted
+	Snapshot string    `json:"snapshot,omitempty"` // of the parent, that it was made of, as listed; empty for none, or one that was deleted
 	Created  time.Time `json:"created"`
 	Segment  string    `json:"segment"` // that made it
 	Base     chunk.ID  `json:"base"`    // the root that it began as; zero while there is none yet, and of a parent that was never written to
@@ -219,10 +220,24 @@ func (s *Segment) Branches(parent BucketID) []Branch {
 		if d := v.doc.beginning(); d != nil {
 			base = b.rootOf(d)
 		}
-		out = append(out, Branch{v.doc.id, v.name, o.parent, names[o.parent], v.doc.created.Time(), s.SegmentName(v.doc.home),
+		out = append(out, Branch{v.doc.id, v.name, o.parent, names[o.parent], s.snapshotName(o), v.doc.created.Time(), s.SegmentName(v.doc.home),
 			base, b.Seen().beyond(o.seen), b.waits() == nil})
 	}
 	return out
+}
+
+// snapshotName is what the snapshot that a branch was made of is listed as; empty when there is none.
+func (s *Segment) snapshotName(o *origin) string {
+	p := s.bucket(o.parent)
+	if p == nil || o.snapshot == (SnapshotID{}) {
+		return ""
+	}
+	for _, v := range p.shownSnapshots() {
+		if v.doc.id == o.snapshot {
+			return v.name
+		}
+	}
+	return ""
 }
 
 // beyond is how many writes c has seen that o has not.
@@ -488,7 +503,7 @@ func (b *Bucket) checkUnlocked(ctx context.Context) error {
 
 // checkMerged refuses a branch that lists what it did not list when it and its parent last knew the same.
 func (b *Bucket) checkMerged(ctx context.Context, name string) error {
-	base, err := b.mergeBase(ctx)
+	base, err := b.mergeBase(ctx, false)
 	if err != nil {
 		return err
 	}

@@ -125,15 +125,6 @@ func (n *names) mergesOf(branch BucketID) []*mergeDoc {
 	return n.merges[branch]
 }
 
-// lastMerge is nil before the first.
-func (n *names) lastMerge(branch BucketID) *mergeDoc {
-	all := n.mergesOf(branch)
-	if len(all) == 0 {
-		return nil
-	}
-	return all[len(all)-1]
-}
-
 // bases are what the next merges of branches begin from.
 func (s *Segment) bases() []*mergeDoc {
 	s.names.mu.RLock()
@@ -171,18 +162,30 @@ func family(a, b *Bucket) (branch *Bucket, err error) {
 }
 
 // mergeBase is the state as of which a branch and its parent know the same. It fails with ErrUnavailable while what the last merge did, or its
-// base, is on its way: an older base would take what was merged for what one of them has changed.
-func (b *Bucket) mergeBase(ctx context.Context) (*Bucket, error) {
-	d := b.s.names.lastMerge(b.id)
-	if d == nil {
-		if err := b.Err(); err != nil {
+// base, is on its way: an older base would take what was merged for what one of them has changed. With redo it is that of the last merge of which
+// all is here, or the beginning: what later ones did counts as the part that a merge has done which ended early.
+func (b *Bucket) mergeBase(ctx context.Context, redo bool) (*Bucket, error) {
+	all := b.s.names.mergesOf(b.id)
+	for _, d := range slices.Backward(all) {
+		from, err := b.merged(d)
+		if err == nil {
+			return from.freeze(d.kept(), "merged")
+		}
+		if !redo {
 			return nil, err
 		}
-		if err := b.rootBranch(ctx); err != nil {
-			return nil, err
-		}
-		return b.freeze(b.doc.Load().beginning(), "beginning")
 	}
+	if err := b.Err(); err != nil {
+		return nil, err
+	}
+	if err := b.rootBranch(ctx); err != nil {
+		return nil, err
+	}
+	return b.freeze(b.doc.Load().beginning(), "beginning")
+}
+
+// merged is what a merge of the branch merged, if all that the merge did is here, and its base.
+func (b *Bucket) merged(d *mergeDoc) (from *Bucket, err error) {
 	from, into := b.s.bucket(d.from), b.s.bucket(d.into)
 	if from == nil || into == nil {
 		return nil, fmt.Errorf("the last merge of branch %q: %w", b.doc.Load().name, ErrNoSuchBucket)
@@ -190,5 +193,5 @@ func (b *Bucket) mergeBase(ctx context.Context) (*Bucket, error) {
 	if !b.s.hasSnapshot(d.id) || !from.Seen().Covers(d.seen) || !into.Seen().Covers(d.after) {
 		return nil, fmt.Errorf("the last merge of branch %q, made at %s, is on its way: %w", b.doc.Load().name, b.s.SegmentName(d.by), ErrUnavailable)
 	}
-	return from.freeze(d.kept(), "merged")
+	return from, nil
 }

@@ -120,6 +120,9 @@ func parseMerged(b []byte) (m Merged, err error) {
 type MergeOptions struct {
 	Policy MergePolicy
 	DryRun bool // write nothing
+	// Redo passes over merges of which not all is here, and may never be: the segment that made them is lost. What they did that is here is found done; should
+	// the rest come after all, what was merged twice shows as conflicts of equal content.
+	Redo bool
 	// Step, unless nil, is called for each key that is not the same on both sides, one at a time, with what was done so far.
 	Step func(MergeStep, Merged)
 
@@ -146,7 +149,7 @@ func Merge(ctx context.Context, from, into *Bucket, o MergeOptions) (done Merged
 		done, err = mergeHere(ctx, from, into, o)
 	}
 	if err != nil {
-		err = fmt.Errorf("merge %q into %q: %w", from.doc.Load().name, into.doc.Load().name, err)
+		err = fmt.Errorf("merge %q into %q: %w", from.Info().Name, into.Info().Name, err)
 	}
 	return done, err
 }
@@ -164,7 +167,7 @@ func mergeHere(ctx context.Context, from, into *Bucket, o MergeOptions) (Merged,
 // mergeable refuses what is no branch and its parent.
 func mergeable(from, into *Bucket) error {
 	if from.frozen != "" || into.frozen != "" {
-		return fmt.Errorf("of a snapshot: make a branch of it: %w", ErrReadOnly)
+		return fmt.Errorf("only buckets are merged: make a branch of the snapshot: %w", ErrReadOnly)
 	}
 	_, err := family(from, into)
 	return err
@@ -202,7 +205,7 @@ func newMerge(ctx context.Context, from, into *Bucket, o MergeOptions) (*merge, 
 }
 
 func (m *merge) prepare(ctx context.Context) (err error) {
-	if m.base, err = m.branch.mergeBase(ctx); err != nil {
+	if m.base, err = m.branch.mergeBase(ctx, m.Redo); err != nil {
 		return err
 	}
 	n, err := m.from.foldNow(ctx)

@@ -193,6 +193,50 @@ func TestWhatAMergeConflictLeaves(t *testing.T) {
 	}
 }
 
+// A segment that merged is lost before all that it did is elsewhere: the merge is done again from the state before, and finds what did come.
+func TestAMergeOfALostSegmentIsDoneAgain(t *testing.T) {
+	w := oneBucket(t, "a", "b")
+	a, b := w.site("a"), w.site("b")
+	for _, k := range []string{"j", "k", "l"} {
+		a.put("photos", k, "base")
+	}
+	a.branch("photos", "work")
+	w.settle()
+	w.carry()
+	b.put("work", "k", "branch")
+	b.remove("work", "l")
+	w.settle()
+	a.merge("work", "photos", MergeOptions{oneByOne: true})
+	if err := w.sync(b, a, FederationBucket); err != nil { // the document alone; the rest is lost
+		t.Fatal(err)
+	}
+	from, into := b.bucketNamed("work"), b.bucketNamed("photos")
+	for range 2 {
+		if _, err := Merge(w.ctx, from, into, MergeOptions{}); !errors.Is(err, ErrUnavailable) {
+			t.Fatalf("without the merge before it: %v", err)
+		}
+		b.restart()
+		from, into = b.bucketNamed("work"), b.bucketNamed("photos")
+	}
+	if told, _ := b.merge("work", "photos", MergeOptions{Redo: true, Policy: MergeFail}); len(told) != 2 || told["k"] != MergePut || told["l"] != MergeDelete {
+		t.Errorf("%v", told)
+	}
+	b.put("photos", "j", "parent")
+	if told, _ := b.merge("photos", "work", MergeOptions{}); len(told) != 1 || told["j"] != MergePut { // the merge that was done again is the base
+		t.Errorf("%v", told)
+	}
+	w.settle() // it was not lost after all
+	w.carry()
+	for _, s := range w.sites {
+		s.wantHolds("photos", map[string]string{"j": "parent", "k": "branch"})
+		s.wantHolds("work", map[string]string{"j": "parent", "k": "branch"})
+	}
+	a.put("photos", "k", "newer")
+	if told, _ := a.merge("work", "photos", MergeOptions{Redo: true}); len(told) > 0 { // nothing is passed over that is here
+		t.Errorf("%v", told)
+	}
+}
+
 func TestWhatCannotBeMerged(t *testing.T) {
 	w := oneBucket(t, "a")
 	a := w.site("a")

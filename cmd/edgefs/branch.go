@@ -75,6 +75,9 @@ func (a *app) branchList(ctx context.Context, of string) error {
 			if parent == "" {
 				parent = "a bucket that was deleted"
 			}
+			if b.Snapshot != "" {
+				parent += "@" + b.Snapshot
+			}
 			fmt.Fprintf(w, "%s  %-32s  of %s, %s since, made at %s", stamp(b.Created), b.Name, parent, counted(int64(b.Writes), "write"), b.Segment)
 			if !b.Ready {
 				fmt.Fprint(w, ", on its way")

@@ -45,6 +45,10 @@ func TestBranches(t *testing.T) {
 	if out := good(t, "branch", "list"); !strings.Contains(out, "of photos, 1 write since") {
 		t.Errorf("%q", out)
 	}
+	if out := good(t, "branch", "list"); !strings.Contains(out, "of photos@monday, 0 writes since") {
+		t.Errorf("%q", out)
+	}
+	bad(t, 1, `merge "photos@monday" into "work": only buckets are merged`, "merge", "photos@monday", "work")
 	goodWith(t, "parent", "put", "-", "photos/k")
 	goodWith(t, "branch", "put", "-", "work/k")
 	if out := good(t, "merge", "work", "photos", "--dry-run"); out != "! k\n+ l\n1 key would be put, 0 deleted, 1 changed on both sides\n" && out != "+ l\n! k\n1 key would be put, 0 deleted, 1 changed on both sides\n" {

@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) mergeCommand() *cobra.Command {
-	var dry, ours, theirs, fail bool
+	var dry, ours, theirs, fail, redo bool
 	c := &cobra.Command{
 		Use:   "merge BRANCH INTO",
 		Short: "Bring what a branch has changed into its parent, or the other way",
@@ -21,13 +21,14 @@ last knew the same, at the cost of these. No content moves. What only one side h
 A key that both have changed is a conflict: both are kept, what is merged is read, and edgefs conflicts shows the other; a change wins over a
 deletion. --ours leaves such keys as INTO has them, --theirs as BRANCH has them, --fail merges nothing at all if there is one.
 
-The next merge takes only what is new. One that was interrupted can be done again.`,
+The next merge takes only what is new. One that was interrupted can be done again. Where the last one was made at a segment that is lost, before all that
+it did came here, --redo begins from the one before.`,
 		Example: `  edgefs merge retouched photos --dry-run
   edgefs merge retouched photos
   edgefs merge photos retouched --fail`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m := admin.Merge{From: args[0], DryRun: dry}
+			m := admin.Merge{From: args[0], DryRun: dry, Redo: redo}
 			for policy, chosen := range map[string]bool{"ours": ours, "theirs": theirs, "fail": fail} {
 				if chosen && m.Policy != "" {
 					return usagef("--ours, --theirs and --fail: one of them")
@@ -42,6 +43,7 @@ The next merge takes only what is new. One that was interrupted can be done agai
 	c.Flags().BoolVar(&dry, "dry-run", false, "write nothing: list what would be done")
 	c.Flags().BoolVar(&ours, "ours", false, "of what both have changed, keep what INTO has")
 	c.Flags().BoolVar(&theirs, "theirs", false, "of what both have changed, take what BRANCH has")
+	c.Flags().BoolVar(&redo, "redo", false, "pass over a merge of which not all is here: the segment that made it is lost")
 	c.Flags().BoolVar(&fail, "fail", false, "merge nothing if both have changed a key")
 	return c
 }

@@ -11,14 +11,15 @@ import (
 
 // Branch is a bucket that began as another one was.
 type Branch struct {
-	Name    string    `json:"name"`
-	ID      string    `json:"id"`
-	Parent  string    `json:"parent,omitempty"` // empty when it was deleted
-	Created time.Time `json:"created"`
-	Segment string    `json:"segment"` // that made it
-	Base    string    `json:"base"`    // the root that it began as
-	Writes  uint64    `json:"writes"`  // since then, as far as they are known here
-	Ready   bool      `json:"ready"`   // it can be used here; else what it begins with is on its way
+	Name     string    `json:"name"`
+	ID       string    `json:"id"`
+	Parent   string    `json:"parent,omitempty"`   // empty when it was deleted
+	Snapshot string    `json:"snapshot,omitempty"` // of the parent, that it was made of; empty for none, or one that was deleted
+	Created  time.Time `json:"created"`
+	Segment  string    `json:"segment"` // that made it
+	Base     string    `json:"base"`    // the root that it began as; zeros until that is made, and other segments hear of it
+	Writes   uint64    `json:"writes"`  // since then, as far as they are known here
+	Ready    bool      `json:"ready"`   // it can be used here; else what it begins with is on its way
 }
 
 // NewBranch says what a branch is to begin as.
@@ -51,6 +52,7 @@ type Merge struct {
 	From   string `json:"from"`
 	Policy string `json:"policy,omitempty"` // of keys changed on both sides: both (default), ours, theirs or fail
 	DryRun bool   `json:"dryRun,omitempty"` // tell what would be done
+	Redo   bool   `json:"redo,omitempty"`   // pass over merges of which not all is here: the segment that made them is lost
 }
 
 // MergeEvent is where a merge stands; the last one has Done. All keys are told of when nothing is written, else those in conflict and, from time

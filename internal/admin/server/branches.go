@@ -10,7 +10,7 @@ import (
 )
 
 func branchOf(b segment.Branch) admin.Branch {
-	return admin.Branch{Name: b.Name, ID: b.ID.String(), Parent: b.Parent, Created: b.Created, Segment: b.Segment, Base: b.Base.String(), Writes: b.Writes, Ready: b.Ready}
+	return admin.Branch{Name: b.Name, ID: b.ID.String(), Parent: b.Parent, Snapshot: b.Snapshot, Created: b.Created, Segment: b.Segment, Base: b.Base.String(), Writes: b.Writes, Ready: b.Ready}
 }
 
 func (s *Server) branches(w http.ResponseWriter, r *http.Request) error {
@@ -69,7 +69,7 @@ func (s *Server) merge(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	o := segment.MergeOptions{DryRun: q.DryRun}
+	o := segment.MergeOptions{DryRun: q.DryRun, Redo: q.Redo}
 	if err := o.Policy.UnmarshalText([]byte(q.Policy)); err != nil {
 		return err
 	}
