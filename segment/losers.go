@@ -46,6 +46,9 @@ func (b *Bucket) crowds(key string, h head) {
 // boundingLosers keeps the losers of the buckets whose home this is within their bounds: of a key at once when it gets too many, of all every
 // so often.
 func (s *Segment) boundingLosers(ctx context.Context) {
+	if s.cfg.alone {
+		return
+	}
 	t := time.NewTicker(s.cfg.LosersEvery)
 	defer t.Stop()
 	for {

@@ -69,6 +69,8 @@ type Config struct {
 
 	sealsWait bool // nobody folds a seal but who asks for its root, nor looks at schedules: for tests that must go the same way each time
 
+	alone bool // nothing at all is done in the background, but for what fails: for tests that count operations of the file system
+
 	// LosersEvery is how often the losers that are beyond their bounds are looked for. Default: a minute.
 	LosersEvery time.Duration
 }
@@ -219,7 +221,7 @@ func (s *Segment) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opts := journal.Options{FS: s.cfg.FS, Dir: filepath.Join(s.cfg.Dir, "log"), FileSize: s.cfg.LogFileSize, Committed: s.committed, Logger: s.cfg.Logger}
+	opts := journal.Options{FS: s.cfg.FS, Dir: filepath.Join(s.cfg.Dir, "log"), FileSize: s.cfg.LogFileSize, Committed: s.committed, Logger: s.cfg.Logger, Alone: s.cfg.alone}
 	r := replay{s: s, pos: st.pos}
 	s.log, err = journal.Open(opts, from, func(rec journal.Record) error { return r.take(ctx, rec) })
 	if err != nil {

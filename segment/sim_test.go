@@ -47,6 +47,7 @@ type sim struct {
 	keeps  *rand.Rand // says when snapshots are made, and which
 	kept   map[SnapshotID]*kept
 	step   string
+	cuts   int // steps that a power cut has cut off
 	n      int
 }
 
@@ -54,13 +55,16 @@ func simulate(t *testing.T, seed uint64, verbose bool) {
 	simulateInto(t, seed, verbose, new(strings.Builder))
 }
 
-func simulateInto(t *testing.T, seed uint64, verbose bool, trace *strings.Builder) {
+// simulateInto also says how many steps were cut off by a power cut.
+func simulateInto(t *testing.T, seed uint64, verbose bool, trace *strings.Builder) (cuts int) {
 	m := &sim{world: newSeededWorld(t, seed, "a", "b", "c"), rng: rand.New(rand.NewPCG(seed, 1)), oracle: newOracle(),
 		learnt: map[string]uint64{}, backup: map[string]*vfs.Crash{}, keeps: rand.New(rand.NewPCG(seed, 4)), kept: map[SnapshotID]*kept{}}
 	for i, s := range m.sites {
 		if (seed+uint64(i))%3 == 0 { // of which every rename is too large for memory, be it of a key
-			s.cfg.RenameBytes, s.Segment.cfg.RenameBytes = 1, 1
+			s.cfg.RenameBytes = 1
 		}
+		s.cfg.alone = true
+		s.restart()
 		s.skew = time.Duration(m.rng.IntN(60)-30) * time.Second
 		m.learnt[s.Name()] = 1
 	}
@@ -81,10 +85,11 @@ func simulateInto(t *testing.T, seed uint64, verbose bool, trace *strings.Builde
 		}
 		if err != nil {
 			t.Errorf("seed %d, after %s at %s: %v", seed, m.step, s.Name(), err)
-			return
+			return m.cuts
 		}
 	}
 	m.finish(t, seed, trace)
+	return m.cuts
 }
 
 // act is one random step. Refusals are part of life; an error is what must not be.
@@ -511,16 +516,33 @@ func (m *sim) anyVersion(b *Bucket, key string) *Version {
 	return all[m.rng.IntN(len(all))]
 }
 
-// powerCut lets a write be caught by it.
+// powerCut cuts the power after a few operations of the file system, in the midst of a step as a rule. They are those of the step and no others, since
+// its segment is alone: what is cut off, and what is left of it, are the seed's.
 func (m *sim) powerCut(s *site) error {
-	s.fs.CutAfter(s.fs.Ops() + m.rng.IntN(4))
-	if m.rng.IntN(4) == 0 {
-		_ = m.branch(s)
-	} else {
-		_ = m.write(s)
+	s.fs.CutAfter(m.rng.IntN(8))
+	for range 4 {
+		if s.fs.IsCut() {
+			break
+		}
+		switch m.rng.IntN(8) {
+		case 0, 1:
+			_ = m.branch(s)
+		case 2:
+			m.step = "checkpoint"
+			_ = errors.Join(s.foldAll(m.ctx), s.checkpoint(m.ctx))
+		default:
+			_ = m.write(s)
+		}
 	}
 	m.step = "power cut in " + m.step
+	if s.fs.IsCut() {
+		m.cuts++
+	}
+	committed := s.log.Last()
 	m.reopen(s, s.fs)
+	if last := s.log.Last(); last < committed {
+		return fmt.Errorf("the log ends at %d, before %d, which was committed", last, committed)
+	}
 	return nil
 }
 
@@ -573,13 +595,17 @@ func (m *sim) check(s *site) error {
 
 // TestASeedReplays: what a seed found is found again.
 func TestASeedReplays(t *testing.T) {
+	cuts := 0
 	for seed := range uint64(10) {
 		var first, again strings.Builder
-		simulateInto(t, seed+1, false, &first)
+		cuts += simulateInto(t, seed+1, false, &first)
 		simulateInto(t, seed+1, false, &again)
 		if first.String() != again.String() {
 			t.Fatalf("seed %d is\n%s\nthen\n%s", seed+1, first.String(), again.String())
 		}
+	}
+	if cuts < 20 {
+		t.Errorf("the power was cut inside of %d steps only", cuts)
 	}
 }
 

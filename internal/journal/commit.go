@@ -105,6 +105,15 @@ func (j *Journal) take() (batch []Record, closing bool) {
 
 // commit makes a batch durable, and then known.
 func (j *Journal) commit(batch []Record) error {
+	if j.opts.Alone {
+		full, err := j.tendOnce()
+		if full {
+			err = ErrFull
+		}
+		if err != nil {
+			return err
+		}
+	}
 	h, err := j.write(batch[0].Pos, batch)
 	if err != nil {
 		return err

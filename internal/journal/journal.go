@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,9 @@ type Options struct {
 	// synced. The slice is valid during the call. It must not call Append, which may wait for it.
 	Committed func([]Record)
 	Logger    *slog.Logger
+	// Alone leaves it all to who commits: files are prepared and retired before a batch, not beside, and nothing is written that nobody appended.
+	// It is for tests in which the file system's operations must come in the same order each time. A full disk is an error then.
+	Alone bool
 
 	idle  time.Duration // after which the last batch is confirmed by a mark
 	retry time.Duration // after which a full disk is tried again
@@ -107,6 +111,9 @@ func (o Options) withDefaults() Options {
 	if o.idle == 0 {
 		o.idle = 20 * time.Millisecond
 	}
+	if o.Alone {
+		o.idle = math.MaxInt64
+	}
 	if o.retry == 0 {
 		o.retry = time.Second
 	}
@@ -140,8 +147,10 @@ func Open(opts Options, from uint64, replay func(Record) error) (*Journal, error
 	j.idle = time.NewTimer(j.opts.idle)
 	j.running.Go(j.commitAll)
 	j.running.Go(j.applyAll)
-	j.running.Go(j.tendFiles)
-	signal(j.tend)
+	if !opts.Alone {
+		j.running.Go(j.tendFiles)
+		signal(j.tend)
+	}
 	return j, nil
 }
 

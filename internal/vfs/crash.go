@@ -29,7 +29,8 @@ type Crash struct {
 	pending []nameOp
 	locks   map[string]bool
 	ops     int
-	cut     int // operations still to succeed; negative for no end
+	cut     int  // operations still to succeed; negative for no end
+	refused bool // one was, since none is left
 	limit   int64
 	inject  func(Op) error
 }
@@ -69,6 +70,9 @@ func (c *Crash) Ops() int { c.mu.Lock(); defer c.mu.Unlock(); return c.ops }
 // CutAfter lets n more changes succeed; then every operation fails with [ErrCut] and changes nothing.
 func (c *Crash) CutAfter(n int) { c.mu.Lock(); defer c.mu.Unlock(); c.cut = n }
 
+// IsCut says whether an operation was refused because the power was cut.
+func (c *Crash) IsCut() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.refused }
+
 // Limit sets the size of the disk: the sum of all files' sizes beyond which they do not grow.
 func (c *Crash) Limit(bytes int64) { c.mu.Lock(); defer c.mu.Unlock(); c.limit = bytes }
 
@@ -106,7 +110,7 @@ func (c *Crash) Crash(rng *rand.Rand) *Crash {
 func (c *Crash) Kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cut, c.inject = -1, nil
+	c.cut, c.refused, c.inject = -1, false, nil
 	clear(c.locks)
 }
 
@@ -114,6 +118,7 @@ func (c *Crash) Kill() {
 
 func (c *Crash) begin(op Op) error {
 	if c.cut == 0 {
+		c.refused = true
 		return ErrCut
 	}
 	if c.inject != nil {
