@@ -201,6 +201,10 @@ func formats(t testing.TB) map[string]struct {
 			s, err := parseSettings(b)
 			return s.appendTo(nil), err
 		}},
+		"bucket-name": {nameDoc("photos-of-tokyo").appendTo(nil), func(b []byte) ([]byte, error) {
+			d, err := parseNameDoc(b)
+			return d.appendTo(nil), err
+		}},
 		"counters": {counters{5, 6, 7, 8, 2}.appendTo(nil), func(b []byte) ([]byte, error) {
 			c, err := parseCounters(b)
 			return c.appendTo(nil), err

@@ -125,6 +125,7 @@ func parseBucketDoc(b []byte) (*bucketDoc, error) {
 type names struct {
 	mu           sync.RWMutex
 	docs         map[BucketID]*bucketDoc
+	given        map[BucketID]givenName // since they were made
 	deleted      map[BucketID]bool
 	ended        map[BucketID]Vector // of deleted branches: what had been seen of them
 	segments     map[ID]string
@@ -141,7 +142,7 @@ type names struct {
 
 func (n *names) init() {
 	n.docs, n.deleted, n.segments = map[BucketID]*bucketDoc{}, map[BucketID]bool{}, map[ID]string{}
-	n.expire = map[SnapshotRef]HLC{}
+	n.expire, n.given = map[SnapshotRef]HLC{}, map[BucketID]givenName{}
 	n.ended, n.merges = map[BucketID]Vector{}, map[BucketID][]*mergeDoc{}
 	n.live, n.snapshots = map[string]BucketID{}, map[BucketID][]*snapshotDoc{}
 	n.snapshotNews, n.forgotten, n.marks = make(chan struct{}, 1), make(chan struct{}, 1), map[SnapshotID]bool{}
@@ -155,8 +156,9 @@ func (n *names) relive() {
 		if n.deleted[id] {
 			continue
 		}
-		if other, ok := n.live[doc.name]; !ok || olderDoc(doc, n.docs[other]) < 0 {
-			n.live[doc.name] = id
+		name, _ := n.called(doc)
+		if other, ok := n.live[name]; !ok || n.before(doc, n.docs[other]) < 0 {
+			n.live[name] = id
 		}
 	}
 }
@@ -255,6 +257,7 @@ func (n *names) takeLocked(s *Segment, key string, v *Version) error {
 		}
 		n.docs[doc.id] = doc
 		s.addBucket(doc)
+		n.call(s, doc.id)
 		n.relive()
 		if doc.origin != nil {
 			n.tellSnapshots()
@@ -274,6 +277,8 @@ func (n *names) takeLocked(s *Segment, key string, v *Version) error {
 		n.relive()
 	case docSnapshot:
 		return n.takeSnapshot(rest, v)
+	case docName:
+		return n.takeName(s, rest, v)
 	case docDropped:
 		return n.takeDropped(rest, v)
 	case docExpire:
@@ -306,7 +311,7 @@ type shown struct {
 	doc  *bucketDoc
 }
 
-// view resolves names. Of two buckets of one name the older keeps it and the other shows as name~segment. A deleted bucket that got
+// view resolves names. Of two buckets of one name the one that had it first keeps it and the other shows as name~segment. A deleted bucket that got
 // a write from a site that did not know is shown until that is gone too: a delete yields to what it had not seen.
 func (s *Segment) view() []shown {
 	s.names.mu.RLock()
@@ -321,7 +326,8 @@ func (s *Segment) view() []shown {
 		if deleted && len(s.names.snapshots[id]) == 0 && s.bucket(id).spent(s.names.ended[id]) {
 			continue
 		}
-		byName[doc.name] = append(byName[doc.name], candidate{doc, deleted})
+		name, _ := s.names.called(doc)
+		byName[name] = append(byName[name], candidate{doc, deleted})
 	}
 	var out []shown
 	for name, all := range byName {
@@ -329,7 +335,7 @@ func (s *Segment) view() []shown {
 			if a.deleted != b.deleted {
 				return map[bool]int{false: -1, true: 1}[a.deleted]
 			}
-			return olderDoc(a.doc, b.doc)
+			return s.names.before(a.doc, b.doc)
 		})
 		taken := map[string]bool{name: true}
 		out = append(out, shown{name, all[0].doc})

@@ -19,6 +19,7 @@ import (
 //
 //	sites a b c                        the sites, all linked; the first line of a story
 //	site a create BUCKET [VERSIONING]  or locks: versioned, and versions can be locked; also: drop BUCKET, versioning VERSIONING
+//	site a rename-bucket BUCKET NAME
 //	site a policy POLICY               of bucket box, at its home
 //	site a home b, site a take-home    a hands box over to b; a makes itself its home
 //	site a put KEY VALUE               in bucket box; KEY may be BUCKET/KEY; KEY~SITE is the name of KEY's open loser that SITE wrote
@@ -192,6 +193,10 @@ func (s *story) act(a *site, verb string, args []string) error {
 			s.must(set.Versioning.UnmarshalText([]byte(args[1])))
 		}
 		_, err := a.CreateBucket(s.ctx, args[0], BucketOptions{Settings: &set})
+		return err
+	}
+	if verb == "rename-bucket" {
+		_, err := a.RenameBucket(s.ctx, args[0], args[1])
 		return err
 	}
 	if verb == "drop" {

@@ -23,7 +23,7 @@ func (a *app) bucketCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(a.bucketCreateCommand(), a.bucketListCommand(), a.bucketShowCommand(), a.bucketSetCommand(), a.bucketHomeCommand(), a.bucketDeleteCommand())
+	c.AddCommand(a.bucketCreateCommand(), a.bucketListCommand(), a.bucketShowCommand(), a.bucketSetCommand(), a.bucketHomeCommand(), a.bucketRenameCommand(), a.bucketDeleteCommand())
 	return c
 }
 
@@ -207,6 +207,25 @@ What was written a moment ago may not be in it yet; --fold puts it there.`,
 	}
 	c.Flags().BoolVar(&fold, "fold", false, "put everything written so far into the root")
 	return c
+}
+
+func (a *app) bucketRenameCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rename OLD NEW",
+		Short: "Give a bucket another name, at all segments",
+		Long: `Give a bucket another name, at all segments. What is in it stays, its snapshots, branches and settings too; no data moves. Clients that use
+the old name are told that there is no such bucket, or find the one that has the name then. Where two segments made a bucket of one
+name apart, the younger shows as NAME~SEGMENT until it is renamed.`,
+		Example: `  edgefs bucket rename photos pictures
+  edgefs bucket rename photos~tokyo photos-tokyo`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withBucket(func(client *admin.Client) (admin.Bucket, error) {
+				return client.RenameBucket(cmd.Context(), args[0], args[1])
+			},
+				func(b admin.Bucket) { a.said("%s is %s now", args[0], b.Name) })
+		},
+	}
 }
 
 func (a *app) bucketDeleteCommand() *cobra.Command {

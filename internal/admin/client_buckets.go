@@ -40,6 +40,11 @@ func (c *Client) MoveHome(ctx context.Context, name string, m HomeMove) (b Bucke
 	return b, c.call(ctx, request{method: http.MethodPost, path: bucketPath(name, "/home")}, m, &b)
 }
 
+// RenameBucket gives a bucket another name, at all segments.
+func (c *Client) RenameBucket(ctx context.Context, old, name string) (b Bucket, err error) {
+	return b, c.call(ctx, request{method: http.MethodPost, path: bucketPath(old, "/name")}, BucketName{name}, &b)
+}
+
 // DeleteBucket removes an empty bucket.
 func (c *Client) DeleteBucket(ctx context.Context, name string) error {
 	return c.call(ctx, request{method: http.MethodDelete, path: bucketPath(name, ""), patient: true}, nil, nil)

@@ -87,6 +87,11 @@ type HomeMove struct {
 	Force   bool   `json:"force,omitempty"` // without asking the old home: only of the segment that is asked
 }
 
+// BucketName gives a bucket another name.
+type BucketName struct {
+	Name string `json:"name"`
+}
+
 // NewBucket asks for a bucket. Empty fields take the defaults.
 type NewBucket struct {
 	Name     string         `json:"name"`

@@ -35,6 +35,19 @@ func (s *Server) moveHome(w http.ResponseWriter, r *http.Request) error {
 	return ok(w, s.withPending(b))
 }
 
+// renameBucket gives a bucket another name.
+func (s *Server) renameBucket(w http.ResponseWriter, r *http.Request) error {
+	var n admin.BucketName
+	if err := read(r, &n); err != nil {
+		return err
+	}
+	b, err := s.Segment.RenameBucket(r.Context(), r.PathValue("bucket"), n.Name)
+	if err != nil {
+		return err
+	}
+	return ok(w, s.withPending(b))
+}
+
 // segmentNamed finds a segment of the federation by its name or id.
 func (s *Server) segmentNamed(text string) (segment.ID, error) {
 	var found []segment.ID

@@ -35,3 +35,22 @@ func TestTheHomeByTheAPI(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+func TestABucketIsRenamedByTheAPI(t *testing.T) {
+	c := onSocket(t)
+	ctx := t.Context()
+	made := must(c.CreateBucket(ctx, admin.NewBucket{Name: "photos"}))(t)
+	_ = must(c.CreateBucket(ctx, admin.NewBucket{Name: "ledger"}))(t)
+	b := must(c.RenameBucket(ctx, "photos", "pictures"))(t)
+	if b.Name != "pictures" || b.ID != made.ID {
+		t.Errorf("%+v", b)
+	}
+	_, err := c.Bucket(ctx, "photos", false)
+	wantCode(t, err, admin.NoSuchBucket)
+	_, err = c.RenameBucket(ctx, "photos", "images")
+	wantCode(t, err, admin.NoSuchBucket)
+	_, err = c.RenameBucket(ctx, "pictures", "ledger")
+	wantCode(t, err, admin.BucketExists)
+	_, err = c.RenameBucket(ctx, "pictures", "no name")
+	wantCode(t, err, admin.Invalid)
+}

@@ -60,6 +60,7 @@ func New(c Config) *Server {
 		"PATCH /buckets/{bucket}":          s.setBucket,
 		"DELETE /buckets/{bucket}":         s.deleteBucket,
 		"POST /buckets/{bucket}/home":      s.moveHome,
+		"POST /buckets/{bucket}/name":      s.renameBucket,
 		"POST /buckets/{bucket}/rename":    s.rename,
 		"GET /buckets/{bucket}/objects":    s.list,
 		"GET /buckets/{bucket}/conflicts":  s.conflicts,
