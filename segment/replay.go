@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,7 +22,18 @@ type replay struct {
 	steps  []step
 	writes int
 	bytes  int
+
+	done tally
 }
+
+// tally is how far a long start came, for the log: people wait for it.
+type tally struct {
+	records, bytes int
+	said           time.Time // when it was said last; the start's beginning at first
+}
+
+// tallyEvery is when a start says again how far it came.
+const tallyEvery = 2 * time.Second
 
 // step is a log record to be applied.
 type step struct {
@@ -71,9 +84,19 @@ func (r *replay) flush(ctx context.Context) error {
 			}
 		}
 	}
+	r.done.add(r.s.cfg.Logger, len(r.steps), r.bytes)
 	clear(r.steps)
 	r.steps, r.writes, r.bytes = r.steps[:0], 0, 0
 	return nil
+}
+
+func (t *tally) add(log *slog.Logger, records, bytes int) {
+	t.records, t.bytes = t.records+records, t.bytes+bytes
+	if time.Since(t.said) < tallyEvery {
+		return
+	}
+	t.said = time.Now()
+	log.Info("starting: going through the log", "records", t.records, "MiB", t.bytes>>20)
 }
 
 // look gives writes the heads of their keys for hints. A hint that is not right when the write is applied, because its key or its bucket's base

@@ -222,7 +222,7 @@ func (s *Segment) recover(ctx context.Context) error {
 		return err
 	}
 	opts := journal.Options{FS: s.cfg.FS, Dir: filepath.Join(s.cfg.Dir, "log"), FileSize: s.cfg.LogFileSize, Committed: s.committed, Logger: s.cfg.Logger, Alone: s.cfg.alone}
-	r := replay{s: s, pos: st.pos}
+	r := replay{s: s, pos: st.pos, done: tally{said: time.Now()}}
 	s.log, err = journal.Open(opts, from, func(rec journal.Record) error { return r.take(ctx, rec) })
 	if err != nil {
 		return err
