@@ -31,8 +31,8 @@ type Options struct {
 	ID ID
 	// Owner is whose the device must be, unless it is nobody's, and whose a new one is.
 	Owner Owner
-	// IndexDir is the folder of the index in Badger, on another disk than Dir's, where one exists: Badger reads through memory maps, and an error of the disk below
-	// them kills the process, as a disk that hangs stops it. Empty: a folder of Dir. An index in Dir is then removed.
+	// IndexDir is the folder for the index in Badger, one of the device's name in it, on another disk than Dir's where one exists: Badger reads through memory maps, and
+	// an error of the disk below them kills the process, as a disk that hangs stops it. Empty: a folder of Dir. An index in Dir is else removed.
 	IndexDir string
 	// Stall is how long the disk may take for an operation before the device counts as stalled; 30 s.
 	Stall time.Duration
@@ -168,13 +168,13 @@ func (d *Device) openIndex() (err error) {
 		if _, err := os.Stat(d.opts.Dir); err != nil {
 			return fmt.Errorf("an index is needed on a file system that is not the machine's: %w", err)
 		}
-		if err := os.MkdirAll(d.opts.indexDir(), 0o700); err != nil {
+		if err := os.MkdirAll(d.indexDir(), 0o700); err != nil {
 			return fmt.Errorf("index: %w", err)
 		}
 		if err := d.indexHasRoom(); err != nil {
 			return err
 		}
-		d.index, err = OpenBadger(d.opts.indexDir(), d.log)
+		d.index, err = OpenBadger(d.indexDir(), d.log)
 		if err == nil && d.opts.IndexDir != "" {
 			err = d.opts.FS.RemoveAll(path.Join(d.opts.Dir, indexDir)) // of what is kept elsewhere nothing may be taken up again
 		}
@@ -182,11 +182,11 @@ func (d *Device) openIndex() (err error) {
 	return err
 }
 
-func (o Options) indexDir() string {
-	if o.IndexDir != "" {
-		return o.IndexDir
+func (d *Device) indexDir() string {
+	if d.opts.IndexDir != "" {
+		return path.Join(d.opts.IndexDir, d.id.String())
 	}
-	return path.Join(o.Dir, indexDir)
+	return path.Join(d.opts.Dir, indexDir)
 }
 
 func (d *Device) start() {
@@ -207,6 +207,11 @@ func (d *Device) start() {
 // Open is [chunk.Opener].
 func (d *Device) Open(domain chunk.Domain, class chunk.Class) chunk.Store {
 	return view{d, domain, TagOf(domain), class}
+}
+
+// OpenTagged is Open for who has the domain's tag at hand.
+func (d *Device) OpenTagged(domain chunk.Domain, tag Tag, class chunk.Class) chunk.Store {
+	return view{d, domain, tag, class}
 }
 
 // Stats is cheap to ask for.

@@ -20,14 +20,14 @@ type Stored struct {
 // Skipped is what could not be moved, because it could not be read.
 type Skipped struct {
 	Damaged    int64 // copies that were dropped from the index, as by Get
-	Unreadable int64 // that the disk did not give
+	Unreadable []Key // that the disk did not give; 65,536 at most
 	Err        error // of the last of those
 }
 
 // Each yields the durable chunks that the device holds and that lacking asks for, a few at a time, in the order in which they lie. Each was compared with its
 // checksum. lacking is told which chunks come next and answers with the indices of those to read. What is put or moved meanwhile may be passed over, which
 // [Device.Entries] shows. An error of lacking or yield ends it, and is returned as it is.
-func (d *Device) Each(ctx context.Context, lacking func([]Key) ([]int, error), yield func([]Stored) error) (Skipped, error) {
+func (d *Device) Each(ctx context.Context, lacking func([]Pair) ([]int, error), yield func([]Stored) error) (Skipped, error) {
 	if err := d.enter(ctx); err != nil {
 		return Skipped{}, err
 	}
@@ -47,13 +47,13 @@ func (d *Device) Each(ctx context.Context, lacking func([]Key) ([]int, error), y
 type mover struct {
 	scrub
 	yield  func([]Stored) error
-	unread int64
+	unread []Key
 	err    error
 }
 
 func (m *mover) skipped() Skipped { return Skipped{m.report.Damaged, m.unread, m.err} }
 
-func (m *mover) pack(ctx context.Context, p *pack, lacking func([]Key) ([]int, error)) error {
+func (m *mover) pack(ctx context.Context, p *pack, lacking func([]Pair) ([]int, error)) error {
 	records, err := m.records(ctx, p)
 	if err != nil {
 		return err
@@ -62,11 +62,11 @@ func (m *mover) pack(ctx context.Context, p *pack, lacking func([]Key) ([]int, e
 	if err != nil {
 		return err
 	}
-	keys := make([]Key, len(live))
+	pairs := make([]Pair, len(live))
 	for i, f := range live {
-		keys[i] = f.key
+		pairs[i] = Pair{f.key, f.entry}
 	}
-	wanted, err := lacking(keys)
+	wanted, err := lacking(pairs)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,9 @@ func (m *mover) span(i packInfo, chunks []found) error {
 	case errors.Is(err, chunk.ErrCorrupt):
 		return m.drop(chunks[0])
 	case err != nil:
-		m.unread++
+		if len(m.unread) < maxRecords {
+			m.unread = append(m.unread, chunks[0].key)
+		}
 		m.err = fmt.Errorf("chunk %v: %w", chunks[0].key.ID, err)
 		return nil
 	}

@@ -12,8 +12,12 @@ import (
 )
 
 // lackingOn is what Each is to read for another device.
-func lackingOn(t *testing.T, to *site) func([]Key) ([]int, error) {
-	return func(keys []Key) (lacking []int, err error) {
+func lackingOn(t *testing.T, to *site) func([]Pair) ([]int, error) {
+	return func(pairs []Pair) (lacking []int, err error) {
+		keys := make([]Key, len(pairs))
+		for i, p := range pairs {
+			keys[i] = p.Key
+		}
 		held, err := to.Held(t.Context(), keys)
 		for i := range held {
 			if !held[i] {
@@ -46,7 +50,7 @@ func TestChunksMoveAsTheyAreStored(t *testing.T) {
 	count := func(chunks []Stored) error { read += len(chunks); return keepOn(t, to)(chunks) }
 	skipped, err := from.Each(t.Context(), lackingOn(t, to), count)
 	must(t, err)
-	if skipped != (Skipped{}) || read != 41 {
+	if skipped.Damaged != 0 || skipped.Err != nil || read != 41 {
 		t.Errorf("%d chunks were read, %+v passed over", read, skipped)
 	}
 	must(t, to.Device.Open(crashDomain, chunk.Data).Get(t.Context(), chunktest.IDs(slices.Concat(data, meta)), func(chunk.Chunk) error { return nil }))
@@ -73,7 +77,7 @@ func TestWhatCannotBeReadIsPassedOverAndSaid(t *testing.T) {
 	})
 	skipped, err := from.Each(t.Context(), lackingOn(t, to), keepOn(t, to))
 	must(t, err)
-	if skipped.Damaged != 1 || skipped.Unreadable != 1 || !errors.Is(skipped.Err, syscall.EIO) {
+	if skipped.Damaged != 1 || len(skipped.Unreadable) != 1 || skipped.Unreadable[0].ID != chunks[7].ID() || !errors.Is(skipped.Err, syscall.EIO) {
 		t.Errorf("passed over: %+v", skipped)
 	}
 	missing, err := to.Device.Open(crashDomain, chunk.Data).Missing(t.Context(), chunktest.IDs(chunks))

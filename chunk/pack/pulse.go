@@ -128,19 +128,25 @@ func errStalled() error { return fmt.Errorf("%w: %w", chunk.ErrUnavailable, ErrS
 // read reads len(s.data) bytes of a pack. What is not there any more is damage; a disk that does not answer is not. When it stalls, s stays with whoever
 // still reads into it.
 func (d *Device) read(generation uint64, s *span, off int64) error {
+	s.Hold()
+	return d.patiently(func() error {
+		defer s.Release()
+		return d.readNow(generation, s.data, off)
+	}, s.Release)
+}
+
+// patiently waits for what do does, unless the disk stalls: do then goes on alone. Where the disk is stalled already it does without do, and calls undone
+// instead: else each caller would leave one more operation waiting.
+func (d *Device) patiently(do func() error, undone func()) error {
 	gone := d.pulse.gone()
 	select {
-	case <-gone: // else each reader would leave one more operation waiting
+	case <-gone:
+		undone()
 		return errStalled()
 	default:
 	}
-	s.Hold()
 	done := make(chan error, 1)
-	go func() {
-		err := d.readNow(generation, s.data, off)
-		s.Release()
-		done <- err
-	}()
+	go func() { done <- do() }()
 	select {
 	case err := <-done:
 		return err

@@ -35,7 +35,7 @@ func (d *Device) indexHasRoom() error {
 	if needs == 0 {
 		return nil
 	}
-	free, err := d.opts.FS.Free(path.Dir(d.opts.indexDir()))
+	free, err := d.opts.FS.Free(path.Dir(d.indexDir()))
 	if err != nil {
 		return err
 	}
@@ -55,9 +55,14 @@ func (d *Device) reserve() int64 {
 
 // Room is what the device's disk may still take before it counts as full, in bytes.
 func (d *Device) Room() (int64, error) {
-	free, err := d.opts.FS.Free(d.opts.Dir)
+	free := make(chan int64, 1)
+	err := d.patiently(func() error {
+		n, err := d.opts.FS.Free(d.opts.Dir)
+		free <- n
+		return err
+	}, func() {})
 	if err != nil {
 		return 0, err
 	}
-	return max(free-d.reserve(), 0), nil
+	return max(<-free-d.reserve(), 0), nil
 }

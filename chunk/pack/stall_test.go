@@ -170,9 +170,12 @@ func TestTheIndexMayLieElsewhere(t *testing.T) {
 	s := open(t, opts)
 	durable, _ := s.fill(3)
 	must(t, s.Close())
-	opts.IndexDir = path.Join(t.TempDir(), "indexes", "1")
+	opts.IndexDir = path.Join(t.TempDir(), "indexes")
 	s = open(t, opts)
 	s.wantHeld(chunk.Data, durable)
+	if _, err := opts.FS.Stat(path.Join(opts.IndexDir, s.ID().String())); err != nil {
+		t.Errorf("the index: %v", err)
+	}
 	names, err := opts.FS.ReadDir(opts.Dir)
 	must(t, err)
 	for _, name := range names {
