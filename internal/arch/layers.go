@@ -21,6 +21,7 @@ func Layers() []Layer {
 		{"internal/arch", nil},
 		{"internal/gotest", nil},
 		{"internal/supervise", nil},
+		{"internal/disks", nil},
 		{"internal/tlsfile", nil},
 
 		// Bytes.
@@ -28,6 +29,7 @@ func Layers() []Layer {
 		{"chunk/chunktest", []string{"chunk"}},
 		{"chunk/idset", []string{"chunk"}},
 		{"chunk/pack", []string{"chunk", "chunk/idset", "internal/vfs"}},
+		{"chunk/spread", []string{"chunk", "chunk/pack", "internal/vfs"}},
 		{"chunk/stage", []string{"chunk", "internal/vfs"}},
 		{"chunk/...", []string{"chunk"}},
 		{"dedup", []string{"chunk"}},
