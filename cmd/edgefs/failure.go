@@ -118,10 +118,14 @@ func refusalHint(c admin.Code) string {
 		return "edgefs snapshot list lists the snapshots, edgefs log the states that are remembered"
 	case admin.NoSuchLink:
 		return "edgefs link list lists the links"
+	case admin.NoSuchDevice:
+		return "edgefs device list lists the devices"
+	case admin.DeviceHolds:
+		return "edgefs device drain moves it to the others; --lose loses it"
 	case admin.TargetExists:
 		return "--force writes over it"
 	case admin.Full:
-		return "free space on the file system of the segment's device"
+		return "free space on the file systems of the segment's devices, or add one: edgefs device add"
 	case admin.Unavailable:
 		return "try again; edgefs link status tells of the segments that may hold it"
 	case admin.Internal:

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -54,8 +56,8 @@ func writeStatus(w io.Writer, s admin.Status) {
 		}
 	}
 	line("holds", "%s in %s, %s", counted(s.Objects, "object"), counted(int64(s.Buckets), "bucket"), bytesText(s.Bytes))
-	line("chunks", "%d, %s; %d cached, %s; the device takes %s, %s are free", s.Storage.Chunks, bytesText(s.Storage.Bytes),
-		s.Storage.CachedChunks, bytesText(s.Storage.CachedBytes), bytesText(s.Storage.DeviceBytes), bytesText(s.Storage.FreeBytes))
+	line("chunks", "%d, %s; %d cached, %s; %s take %s, %s are free", s.Storage.Chunks, bytesText(s.Storage.Bytes),
+		s.Storage.CachedChunks, bytesText(s.Storage.CachedBytes), counted(int64(len(s.Storage.Devices)), "device"), bytesText(s.Storage.DeviceBytes), bytesText(s.Storage.FreeBytes))
 	if s.Storage.ExposedWhy != "" {
 		line("exposed", "not known: %s (edgefs verify tells more)", s.Storage.ExposedWhy)
 	}
@@ -65,8 +67,10 @@ func writeStatus(w io.Writer, s admin.Status) {
 	if s.Storage.DamagedChunks > 0 {
 		line("damage", "%s found since the start", counted(s.Storage.DamagedChunks, "damaged chunk"))
 	}
-	if s.Storage.Failed {
-		line("device", "FAILED: nothing more is written to it")
+	for _, d := range s.Storage.Devices {
+		if d.State != admin.DeviceServing {
+			line("device", "%s at %s: %s", strings.ToUpper(d.State), d.Path, cmp.Or(d.Why, "edgefs device list tells more"))
+		}
 	}
 	if s.Conflicts > 0 {
 		line("conflicts", "%d (edgefs conflicts shows them)", s.Conflicts)

@@ -13,6 +13,10 @@ const (
 	NoSuchKey      Code = "no_such_key"
 	NoSuchVersion  Code = "no_such_version"
 	NoSuchLink     Code = "no_such_link"
+	NoSuchDevice   Code = "no_such_device"
+	DeviceHolds    Code = "device_holds" // chunks that no other device does
+	DeviceTaken    Code = "device_taken" // by something that is not to be touched
+	LastDevice     Code = "last_device"  // that takes writes
 	NoSuchSnapshot Code = "no_such_snapshot"
 	SnapshotExists Code = "snapshot_exists"
 	ReadOnly       Code = "read_only"
@@ -36,9 +40,9 @@ const (
 // Status is the HTTP status of an answer with the code.
 func (c Code) Status() int {
 	switch c {
-	case NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchLink, NoSuchSnapshot, NotFound:
+	case NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchLink, NoSuchDevice, NoSuchSnapshot, NotFound:
 		return http.StatusNotFound
-	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Locked, NoLocks, Unmerged, MergeConflict, TargetExists:
+	case BucketExists, BucketNotEmpty, NotHome, SnapshotExists, ReadOnly, Locked, NoLocks, Unmerged, MergeConflict, TargetExists, DeviceHolds, DeviceTaken, LastDevice:
 		return http.StatusConflict
 	case Precondition:
 		return http.StatusPreconditionFailed

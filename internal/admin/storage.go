@@ -6,13 +6,15 @@ type Storage struct {
 	Bytes         int64  `json:"bytes"`                //
 	CachedChunks  int64  `json:"cachedChunks"`         // that came from other segments, and may vanish
 	CachedBytes   int64  `json:"cachedBytes"`          //
-	StagedBytes   int64  `json:"stagedBytes"`          // in memory and in the log, on their way to the device
-	DeviceBytes   int64  `json:"deviceBytes"`          // that the device takes of its file system
-	FreeBytes     int64  `json:"freeBytes"`            // of its file system
+	StagedBytes   int64  `json:"stagedBytes"`          // in memory and in the log, on their way to a device
+	DeviceBytes   int64  `json:"deviceBytes"`          // that the devices take of their file systems
+	FreeBytes     int64  `json:"freeBytes"`            // of these file systems
 	ExposedBytes  int64  `json:"exposedBytes"`         // of versions that no other segment is known to hold; -1: not counted
 	ExposedWhy    string `json:"exposedWhy,omitempty"` // why that is not known
 	DamagedChunks int64  `json:"damagedChunks"`        // damaged copies found since the daemon started
-	Failed        bool   `json:"failed"`               // the device takes no writes any more
+	Failed        bool   `json:"failed"`               // no device takes writes
+
+	Devices []Device `json:"devices"`
 }
 
 // VerifyRequest asks for a check of what is held.

@@ -63,7 +63,7 @@ type Metrics struct {
 
 // Storage is where the bytes go.
 type Storage struct {
-	// Device is the directory of packs and their index. Empty: "device" in the data directory.
+	// Device is the directory of the segment's first device, packs and their index. Empty: "device" in the data directory.
 	Device string `json:"device,omitempty"`
 	// Reserve is the free space of the file system that writing leaves untouched.
 	Reserve Size `json:"reserve"`

@@ -248,8 +248,8 @@ func (d *Daemon) Health() admin.Health {
 		h.Why = "the segment is starting"
 		return h
 	}
-	if err := s.store.device.Err(); err != nil {
-		h.Why = "the device takes no writes any more: " + err.Error()
+	if err := s.store.devices.Err(); err != nil {
+		h.Why = "no device takes writes: " + err.Error()
 		return h
 	}
 	h.Ready = true

@@ -61,6 +61,9 @@ func (d *Daemon) join(ctx context.Context, invitation string) (isgw.Peer, error)
 	d.exchange.Lock()
 	defer d.exchange.Unlock()
 	old := d.site.Load()
+	if len(old.store.devices.Devices()) > 1 {
+		return isgw.Peer{}, &admin.Error{Code: admin.Invalid, Message: "a segment with several devices cannot join a federation: remove those that were added, join, and add them then (their folders emptied)"}
+	}
 	id, peer, err := isgw.Join(ctx, invitation, isgw.JoinConfig{
 		Segment: old.segment, Identity: old.id, FS: vfs.OS{}, Dir: d.dir.Path(), Advertise: old.links.Addresses(), Rand: rand.Reader,
 	})

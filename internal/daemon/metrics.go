@@ -1,13 +1,16 @@
 package daemon
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/edgefs/edgefs/chunk/spread"
 	"github.com/edgefs/edgefs/gateways/s3"
 	"github.com/edgefs/edgefs/internal/admin"
 	"github.com/edgefs/edgefs/internal/buildinfo"
@@ -100,9 +103,6 @@ func newSiteCollector(d *Daemon) *siteCollector {
 	add("cached_chunks", "Chunks that came from other segments, and may vanish.", level, func(s admin.Status) float64 { return float64(s.Storage.CachedChunks) })
 	add("cached_bytes", "Bytes of these chunks, as they are stored.", level, func(s admin.Status) float64 { return float64(s.Storage.CachedBytes) })
 	add("staged_bytes", "Bytes in memory and in the log, on their way to the device.", level, func(s admin.Status) float64 { return float64(s.Storage.StagedBytes) })
-	add("device_bytes", "Bytes that the device takes of its file system.", level, func(s admin.Status) float64 { return float64(s.Storage.DeviceBytes) })
-	add("device_free_bytes", "Free bytes of the device's file system.", level, func(s admin.Status) float64 { return float64(s.Storage.FreeBytes) })
-	add("device_failed", "1 when the device takes no writes any more.", level, func(s admin.Status) float64 { return truth(s.Storage.Failed) })
 	add("damaged_chunks_total", "Damaged copies of chunks that were found.", count, func(s admin.Status) float64 { return float64(s.Storage.DamagedChunks) })
 	return c
 }
@@ -131,6 +131,11 @@ func (c *siteCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range copyMetrics(s.copies.Stats()) {
 		ch <- m
 	}
+	for _, d := range status.Storage.Devices {
+		for _, m := range deviceMetrics(d) {
+			ch <- m
+		}
+	}
 	s.links.Collector().Collect(ch)
 }
 
@@ -143,6 +148,42 @@ func copyMetrics(n isgw.CopyStats) []prometheus.Metric {
 		metric("confirmed_writes_total", "Writes that a second segment was heard to have.", prometheus.CounterValue, float64(n.Confirmed)),
 		metric("unconfirmed_writes_total", "Writes that were given up waiting for a second segment: durable here, and refused.", prometheus.CounterValue, float64(n.GivenUp)),
 	}
+}
+
+// deviceMetrics are the numbers of one device. Of one that cannot be asked, those that are not known are left out.
+func deviceMetrics(d admin.Device) []prometheus.Metric {
+	labels := prometheus.Labels{"device": d.ID, "path": d.Path}
+	metric := func(name, help string, kind prometheus.ValueType, v float64) prometheus.Metric {
+		return prometheus.MustNewConstMetric(prometheus.NewDesc("edgefs_device_"+name, help, nil, maps.Clone(labels)), kind, v)
+	}
+	const level, count = prometheus.GaugeValue, prometheus.CounterValue
+	var all []prometheus.Metric
+	for _, st := range spread.States() {
+		labels["state"] = string(st)
+		all = append(all, metric("state", "1 for the state that the device is in.", level, truth(d.State == string(st))))
+	}
+	delete(labels, "state")
+	all = append(all, metric("failed", "1 when what the device holds is not available, or nothing is written to it any more.", level,
+		truth(slices.Contains([]spread.State{spread.Failed, spread.Stalled, spread.Missing}, spread.State(d.State)))))
+	if d.State == string(spread.Missing) || d.State == string(spread.Opening) {
+		return all
+	}
+	all = append(all,
+		metric("chunks", "Durable chunks on the device.", level, float64(d.Chunks)),
+		metric("chunk_bytes", "Bytes of these, as they are stored.", level, float64(d.Bytes)),
+		metric("damaged_chunks_total", "Damaged copies found on the device.", count, float64(d.DamagedChunks)),
+		metric("unreadable_chunks_total", "Chunks that the device's disk did not give.", count, float64(d.UnreadableChunks)),
+	)
+	if n := d.Drain; n != nil {
+		all = append(all, metric("drain_left_bytes", "Bytes that a drain has yet to look at.", level, float64(n.Bytes-n.Passed)))
+	}
+	if d.State == string(spread.Stalled) {
+		return all
+	}
+	return append(all,
+		metric("bytes", "Bytes that the device takes of its file system.", level, float64(d.UsedBytes)),
+		metric("free_bytes", "Free bytes of the device's file system.", level, float64(d.FreeBytes)),
+	)
 }
 
 func truth(b bool) float64 {

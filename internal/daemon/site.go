@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/edgefs/edgefs/chunk"
+	"github.com/edgefs/edgefs/chunk/pack"
 	"github.com/edgefs/edgefs/gateways/s3"
 	"github.com/edgefs/edgefs/internal/admin"
 	"github.com/edgefs/edgefs/internal/admin/server"
@@ -62,10 +63,9 @@ func (d *Daemon) openSite(ctx context.Context, id *identity.Identity) (_ *site, 
 	if d.cfg.Storage.Device != "" {
 		device = filepath.Join(d.cfg.Storage.Device, federation)
 	}
-	if err := d.deviceIsThere(device, d.dir.Path(dataName, federation, "segment")); err != nil {
-		return nil, err
-	}
-	if s.store, err = openStore(ctx, device, d.cfg.Storage, d.log); err != nil {
+	_, unheld := os.Stat(d.dir.Path(dataName, federation, "segment"))
+	where := place{dir: d.dir.Path(dataName, federation), first: device, owner: ownerOf(id), held: unheld == nil}
+	if s.store, err = openStore(ctx, where, d.cfg.Storage, d.log); err != nil {
 		return nil, err
 	}
 	lazy := isgw.NewLazy(isgw.LazyConfig{Chunks: s.store.chunks, Logger: d.log})
@@ -97,21 +97,17 @@ func (d *Daemon) openSite(ctx context.Context, id *identity.Identity) (_ *site, 
 	s.admin = server.New(server.Config{
 		Segment: s.segment, Local: s.store.chunks.Open(s.segment.Domain(), chunk.Cache), Links: siteLinks{d, s},
 		Base: func() (admin.Status, error) { return d.base(s) }, Health: d.Health, Metrics: d.metrics.handler(),
-		Exposed:     s.links.Exposed,
+		Exposed: s.links.Exposed, Devices: siteDevices{s.store},
 		Credentials: d.credentials(), Stopping: d.stopping, Logger: d.log,
 	})
 	return s, nil
 }
 
-// deviceIsThere refuses to begin an empty device for a segment that has data: it is elsewhere, or not mounted.
-func (d *Daemon) deviceIsThere(device, segment string) error {
-	if _, err := os.Stat(segment); err != nil {
-		return nil // a new one
-	}
-	if _, err := os.Stat(device); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the segment has data, but its device %s is not there: mount it, or say where it is by --device or storage.device", device)
-	}
-	return nil
+// ownerOf is what a device says of whose it is.
+func ownerOf(id *identity.Identity) (o pack.Owner) {
+	copy(o[:8], id.Federation[:])
+	binary.BigEndian.PutUint64(o[8:], uint64(id.Segment))
+	return o
 }
 
 // close ends from the top down what was opened.

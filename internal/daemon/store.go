@@ -6,53 +6,110 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"syscall"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/chunk/pack"
+	"github.com/edgefs/edgefs/chunk/spread"
 	"github.com/edgefs/edgefs/chunk/stage"
 	"github.com/edgefs/edgefs/internal/admin"
 	"github.com/edgefs/edgefs/internal/config"
 	"github.com/edgefs/edgefs/internal/vfs"
 )
 
-// store is the segment's device, and the stage in front of it.
+// store is the segment's devices, and the stage in front of them.
 type store struct {
-	dir    string
-	device *pack.Device
-	chunks *stage.Stage
+	devices *spread.Store
+	chunks  *stage.Stage
 }
 
-func openStore(ctx context.Context, dir string, c config.Storage, log *slog.Logger) (*store, error) {
-	device, err := pack.Open(ctx, pack.Options{FS: vfs.OS{}, Dir: dir, Reserve: int64(c.Reserve), Logger: log})
+// place is where a segment's chunks are.
+type place struct {
+	dir   string // of the segment's data
+	first string // device that it begins with
+	owner pack.Owner
+	held  bool // it holds data
+}
+
+func openStore(ctx context.Context, p place, c config.Storage, log *slog.Logger) (*store, error) {
+	devices, err := spread.Open(ctx, spread.Options{
+		Dir: p.dir, First: p.first, Held: p.held, Owner: p.owner, Each: pack.Options{Reserve: int64(c.Reserve)}, Logger: log,
+	})
+	if errors.Is(err, pack.ErrAbsent) {
+		return nil, fmt.Errorf("the segment has data, but its device is not there: mount it, or say where it is by --device or storage.device: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &store{dir: dir, device: device, chunks: stage.New(device)}, nil
+	return &store{devices: devices, chunks: stage.New(devices)}, nil
 }
 
-// close makes durable what is staged, and closes the device.
+// close makes durable what is staged, and closes the devices.
 func (s *store) close(ctx context.Context) error {
-	return errors.Join(s.chunks.Settle(ctx), s.device.Close())
+	return errors.Join(s.chunks.Settle(ctx), s.devices.Close())
 }
 
-// stats counts what is held.
+// stats counts what is held, on all devices that are there.
 func (s *store) stats() (admin.Storage, error) {
-	free, err := vfs.OS{}.Free(s.dir)
-	if err != nil {
-		return admin.Storage{}, fmt.Errorf("free space: %w", err)
+	all := admin.Storage{StagedBytes: s.chunks.Held(), Failed: s.devices.Err() != nil, Devices: []admin.Device{}}
+	disks := map[uint64]bool{}
+	for _, st := range s.devices.Devices() {
+		d := deviceOf(st)
+		if disk, ok := usageOf(&d, st); ok && !disks[disk] {
+			disks[disk] = true
+			all.FreeBytes += d.FreeBytes
+		}
+		all.Chunks += d.Chunks
+		all.Bytes += d.Bytes
+		all.CachedChunks += d.CachedChunks
+		all.CachedBytes += d.CachedBytes
+		all.DeviceBytes += d.UsedBytes
+		all.DamagedChunks += d.DamagedChunks
+		all.Devices = append(all.Devices, d)
 	}
-	used, err := diskUsage(s.dir)
-	if err != nil {
-		return admin.Storage{}, fmt.Errorf("used space: %w", err)
+	return all, nil
+}
+
+// usageOf asks the disk of a device that answers, and says which disk that is.
+func usageOf(d *admin.Device, st spread.Status) (disk uint64, ok bool) {
+	switch st.State {
+	case spread.Missing, spread.Opening, spread.Stalled:
+		return 0, false
 	}
-	st := s.device.Stats()
-	data, meta, cache := st.Chunks[chunk.Data], st.Chunks[chunk.Meta], st.Chunks[chunk.Cache]
-	return admin.Storage{
-		Chunks: data.Chunks + meta.Chunks, Bytes: data.Bytes + meta.Bytes, CachedChunks: cache.Chunks, CachedBytes: cache.Bytes,
-		StagedBytes: s.chunks.Held(), DeviceBytes: used, FreeBytes: free, DamagedChunks: st.Corrupt, Failed: st.Failed,
-	}, nil
+	info, err := os.Stat(st.Dir)
+	if err != nil {
+		return 0, false
+	}
+	free, err := vfs.OS{}.Free(st.Dir)
+	if err != nil {
+		return 0, false
+	}
+	used, err := diskUsage(st.Dir)
+	if err != nil {
+		return 0, false
+	}
+	d.FreeBytes, d.UsedBytes = free, used
+	return info.Sys().(*syscall.Stat_t).Dev, true
+}
+
+// deviceOf is a device as the admin API shows it.
+func deviceOf(st spread.Status) admin.Device {
+	n := st.Stats.Chunks
+	d := admin.Device{
+		ID: st.ID.String(), Path: st.Dir, State: string(st.State), Why: st.Why,
+		Chunks: n[chunk.Data].Chunks + n[chunk.Meta].Chunks, Bytes: n[chunk.Data].Bytes + n[chunk.Meta].Bytes,
+		CachedChunks: n[chunk.Cache].Chunks, CachedBytes: n[chunk.Cache].Bytes,
+		DamagedChunks: st.Stats.Corrupt, UnreadableChunks: st.Unreadable,
+	}
+	if st.State == spread.Opening {
+		d.Opening = &admin.Opening{Packs: st.Opened, Of: st.Of}
+	}
+	if n := st.Drain; n != nil {
+		d.Drain = &admin.Drain{Bytes: n.Bytes, Passed: n.Passed, Moved: n.Moved, LeftChunks: n.Left.Chunks, LeftBytes: n.Left.Bytes, Done: n.Done}
+	}
+	return d
 }
 
 // diskUsage is what the files below dir take of the file system; a file that was preallocated counts with all of it.

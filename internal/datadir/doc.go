@@ -7,5 +7,7 @@
 //	links                     the segments that this one is linked with
 //	data/FEDERATION/segment/  the segment's log and state
 //	data/FEDERATION/device/   packs and their index, unless the configuration puts them elsewhere
+//	data/FEDERATION/devices   the segment's devices, once there were two
+//	data/FEDERATION/indexes/  where chunks lie on those that were added
 //	admin.sock                the admin API
 package datadir

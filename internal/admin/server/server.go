@@ -31,6 +31,7 @@ type Config struct {
 	Segment     *segment.Segment
 	Local       chunk.Store // what is here, cached copies too, of the segment's domain
 	Links       Links
+	Devices     Devices
 	Base        func() (admin.Status, error) // all of the status but what buckets and links say
 	Exposed     func(context.Context, segment.BucketID) (int64, error)
 	Health      func() admin.Health
@@ -90,6 +91,14 @@ func New(c Config) *Server {
 		"POST /links":                     s.join,
 		"POST /links/invitations":         s.invite,
 		"DELETE /links/{peer}":            s.removeLink,
+
+		"GET /devices":                   s.devices,
+		"POST /devices":                  s.addDevice,
+		"GET /devices/candidates":        s.discoverDevices,
+		"DELETE /devices/{device}":       s.removeDevice,
+		"GET /devices/{device}/drain":    s.followDevice,
+		"POST /devices/{device}/drain":   s.drainDevice,
+		"DELETE /devices/{device}/drain": s.undrainDevice,
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
 		s.mux.Handle(method+" "+admin.Version1+path, s.wrap(h))

@@ -26,15 +26,8 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancelCause(r.Context())
-	defer stop(nil)
-	go func() {
-		select {
-		case <-s.Stopping:
-			stop(errors.New("the segment is ending"))
-		case <-ctx.Done():
-		}
-	}()
+	ctx, done := s.whileServing(r.Context())
+	defer done()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	c := check{Server: s, w: w, lines: json.NewEncoder(w)}
 	for _, b := range buckets {
@@ -49,6 +42,19 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) error {
 	c.at.Done = true
 	c.tell()
 	return nil
+}
+
+// whileServing is a context for long work, which ends when the segment does too. done is to be called.
+func (s *Server) whileServing(ctx context.Context) (_ context.Context, done func()) {
+	ctx, stop := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-s.Stopping:
+			stop(errors.New("the segment is ending"))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { stop(nil) }
 }
 
 // toVerify are the bucket or snapshot of that name, or all buckets.
