@@ -174,9 +174,11 @@ func deviceMetrics(d admin.Device) []prometheus.Metric {
 		metric("damaged_chunks_total", "Damaged copies found on the device.", count, float64(d.DamagedChunks)),
 		metric("unreadable_chunks_total", "Chunks that the device's disk did not give.", count, float64(d.UnreadableChunks)),
 	)
+	left := int64(0)
 	if n := d.Drain; n != nil {
-		all = append(all, metric("drain_left_bytes", "Bytes that a drain has yet to look at.", level, float64(n.Bytes-n.Passed)))
+		left = n.Bytes - n.Passed
 	}
+	all = append(all, metric("drain_left_bytes", "Bytes that a drain has yet to look at.", level, float64(left)))
 	if d.State == string(spread.Stalled) {
 		return all
 	}
