@@ -43,7 +43,7 @@ type Options struct {
 var (
 	// ErrClosed says that the device was closed.
 	ErrClosed = errors.New("device closed")
-	// ErrFailed says that an error of the disk ended writing; what is there can be read.
+	// ErrFailed says that an error of the disk ended writing; what is there can be read. It comes with chunk.ErrUnavailable.
 	ErrFailed = errors.New("device failed: nothing more is written to it")
 )
 
@@ -301,7 +301,7 @@ func (d *Device) fail(err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.err == nil {
-		d.err = fmt.Errorf("%w: %w", ErrFailed, err)
+		d.err = fmt.Errorf("%w: %w: %w", chunk.ErrUnavailable, ErrFailed, err)
 		d.log.Error("device failed", "dir", d.opts.Dir, "err", err)
 	}
 	return d.err
