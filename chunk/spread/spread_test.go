@@ -144,7 +144,9 @@ func (n *node) drained(i int) {
 
 func (n *node) awaitDrained(i int) {
 	n.t.Helper()
-	must(n.t, n.Follow(context.Background(), n.id(i), func(st Status) bool { return st.State != Empty }))
+	ctx, done := context.WithTimeout(context.Background(), time.Minute)
+	defer done()
+	must(n.t, n.Follow(ctx, n.id(i), func(st Status) bool { return st.State != Empty }))
 }
 
 func (n *node) put(class chunk.Class, chunks []chunk.Chunk) {
@@ -229,7 +231,7 @@ func (n *node) damage(d chunk.Domain, id chunk.ID) {
 		if at.Class == 0 {
 			continue
 		}
-		f, err := disk.crash.Open(path.Join(dir, "packs", fmt.Sprintf("%016x.pack", at.Generation)), vfs.Write)
+		f, err := disk.crash.Open(packOf(dir, at), vfs.Write)
 		must(n.t, err)
 		b := make([]byte, 1)
 		off := at.Offset + 80 + int64(at.Length)/2
@@ -242,7 +244,12 @@ func (n *node) damage(d chunk.Domain, id chunk.ID) {
 	}
 }
 
-// down makes reads of one of the devices fail: the one of two that has less to do, if any.
+// packOf is the file that an entry leads to.
+func packOf(dir string, at pack.Entry) string {
+	return path.Join(dir, "packs", fmt.Sprintf("%016x.pack", at.Generation))
+}
+
+// down makes reads of packs fail.
 func (n *node) down() (restore func()) {
 	for _, d := range n.disks {
 		d.Inject(func(op vfs.Op) error {

@@ -23,7 +23,7 @@ func TestDevicesComeAndGo(t *testing.T) {
 		t.Helper()
 		for range n {
 			name := fmt.Sprintf("photos/%d", len(files))
-			files = append(files, string(random(uint64(len(files)), 300<<10)))
+			files = append(files, string(random(uint64(len(files)), 50<<10)))
 			goodWith(t, files[len(files)-1], "put", "-", name)
 		}
 	}
@@ -45,7 +45,7 @@ func TestDevicesComeAndGo(t *testing.T) {
 
 	good(t, "device", "add", second)
 	bad(t, 1, "already", "device", "add", second)
-	put(12)
+	put(40)
 	if on := jsonOf[admin.Devices](t, "device", "list").Devices[1]; on.Chunks == 0 || on.State != admin.DeviceServing || on.Path != second {
 		t.Errorf("the second device: %+v", on)
 	}
@@ -63,7 +63,7 @@ func TestDevicesComeAndGo(t *testing.T) {
 	wantAll()
 
 	good(t, "device", "add", third)
-	put(12)
+	put(40)
 	good(t, "device", "drain", second)
 	good(t, "device", "drain", second, "--stop")
 	p.end(t, syscall.SIGKILL)

@@ -33,8 +33,8 @@ func TestWhatALostDeviceHeldComesFromAnotherSegment(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := map[string][]byte{}
-	for i := range 20 {
-		b := make([]byte, 200<<10)
+	for i := range 40 {
+		b := make([]byte, 50<<10)
 		_, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(b)
 		key := fmt.Sprint(i)
 		files[key] = b
