@@ -172,8 +172,9 @@ func (d *Draft) Finish(ctx context.Context) (m Manifest, pending []chunk.Chunk, 
 	return d.splice(ctx)
 }
 
-// Rebase makes r's manifest, which the draft was finished as, the one begun at.
-func (d *Draft) Rebase(r *Reader) {
+// Rebase makes r's manifest, which the draft was finished as, the one begun at; what is written from now on goes to the stores.
+func (d *Draft) Rebase(r *Reader, stores Stores) {
+	d.stores = stores
 	d.base, d.m, d.kept, d.size, d.dirty, d.changed = r, r.m, r.m.Size(), r.m.Size(), extents{}, false
 }
 

@@ -24,6 +24,9 @@ type base struct {
 	historyTree tree.Tree // key, inverted version id -> version
 
 	here *base // the same, with trees that ask no peer
+
+	of    BucketID
+	nodes chunk.Store // that manifests' nodes are read from
 }
 
 // The heads tree has two regions: keys that a listing shows or that are in conflict, and keys of which only history or markers are held,

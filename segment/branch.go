@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"time"
 
@@ -164,6 +165,7 @@ func (s *Segment) branchOfRoot(ctx context.Context, src *Bucket, name string) (*
 	if err != nil {
 		return nil, err
 	}
+	defer runtime.KeepAlive(n) // until the branch's document names it
 	unlock, err := s.newName(name)
 	if err != nil {
 		return nil, err
@@ -297,6 +299,8 @@ func (b *Bucket) adoptBeginning(ctx context.Context, d *snapshotDoc, remote chun
 	if err != nil {
 		return err
 	}
+	defer runtime.KeepAlive(known)
+	defer runtime.KeepAlive(near)
 	if err := b.keepNodes(ctx, near, d, remote); err != nil {
 		return err
 	}
@@ -309,7 +313,9 @@ func (b *Bucket) beginHere(ctx context.Context) error {
 	if b.tried.Swap(true) {
 		return nil
 	}
+	defer b.s.weave()()
 	known, _, err := b.nearest(ctx)
+	defer runtime.KeepAlive(known)
 	if err == nil {
 		err = b.beginFrom(ctx, known, b.doc.Load().beginning())
 	}

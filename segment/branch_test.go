@@ -287,6 +287,7 @@ func TestABranchOfGarbageDoesNotBegin(t *testing.T) {
 				t.Fatal(err)
 			}
 			change(&r)
+			defer s.weave()()
 			if d.origin.root, err = s.bucketNamed("photos").putRoot(s.w.ctx, r); err != nil {
 				t.Fatal(err)
 			}

@@ -21,7 +21,8 @@ type Bucket struct {
 	id     BucketID
 	doc    atomic.Pointer[bucketDoc]
 	domain chunk.Domain
-	stores dedup.Stores // what is durable here
+	chunks dedup.Stores // what is durable here: for [Bucket.list] to open
+	stores dedup.Stores // the same, to read from; and nodes are written to, see [Segment.weave]
 	trees  trees
 
 	settings atomic.Pointer[settingsRecord] // stored under mu; what it points to is never changed
@@ -78,7 +79,8 @@ func newBucket(s *Segment, id BucketID, doc *bucketDoc) *Bucket {
 	b := &Bucket{s: s, id: id, domain: s.domainOf(doc.domain), overlay: newOverlay(), others: Vector{},
 		forwarding: make(chan struct{}, maxForwards)}
 	b.doc.Store(doc)
-	b.stores = dedup.Stores{Data: s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: s.cfg.Chunks.Open(b.domain, chunk.Meta)}
+	b.chunks = dedup.Stores{Data: s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: s.cfg.Chunks.Open(b.domain, chunk.Meta)}
+	b.stores = dedup.Stores{Data: unlisted{b.chunks.Data}, Meta: woven{b.chunks.Meta, s}}
 	b.trees = newTrees(b)
 	b.settings.Store(&settingsRecord{Settings: doc.settings})
 	b.start()

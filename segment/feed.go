@@ -233,6 +233,7 @@ func (s *Segment) Adopt(ctx context.Context, peer ID, id BucketID, o Offer, remo
 	if b == nil || !b.Linked() {
 		return fmt.Errorf("adopt bucket %v: %w", id, ErrNoSuchBucket)
 	}
+	defer s.weave()()
 	if !o.Root.IsZero() {
 		if err := b.adopt(ctx, peer, o, remote); err != nil {
 			return fmt.Errorf("adopt bucket %v from %v: %w", id, peer, err)

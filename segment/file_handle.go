@@ -24,7 +24,8 @@ type FileHandle struct {
 	id FileID
 
 	mu      sync.Mutex
-	version VersionID // the draft was begun at
+	list    *dedup.List // of what the draft has written, and shares with the version it was begun at
+	version VersionID   // the draft was begun at
 	draft   *dedup.Draft
 	err     error // the handle was closed
 	loser   bool  // of a conflict: to be read only
@@ -109,41 +110,72 @@ func (h *FileHandle) touched() {
 
 // Open opens a regular file. The handle must be closed.
 func (f Files) Open(ctx context.Context, path string) (*FileHandle, error) {
+	for {
+		h, v, err := f.tryOpen(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		here, err := h.here(ctx, v)
+		if here && err == nil {
+			return h, nil
+		}
+		h.Close()
+		if err != nil {
+			return nil, fmt.Errorf("open %q: %w", path, err)
+		}
+	}
+}
+
+// tryOpen opens a file, and returns the version that is read. It may have been replaced meanwhile.
+func (f Files) tryOpen(ctx context.Context, path string) (*FileHandle, *Version, error) {
 	s, err := f.opened()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	at, err := f.lookup(ctx, s, path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if at.isDir {
-		return nil, fmt.Errorf("open %q: %w", path, ErrIsDirectory)
+		return nil, nil, fmt.Errorf("open %q: %w", path, ErrIsDirectory)
 	}
 	a := f.b.shownAttrs(at.version)
 	if a.kind == SymbolicLink {
-		return nil, fmt.Errorf("open %q, a symbolic link: %w", path, ErrInvalidArgument)
+		return nil, nil, fmt.Errorf("open %q, a symbolic link: %w", path, ErrInvalidArgument)
 	}
 	h := &FileHandle{f: f, id: a.id, key: at.key}
 	if at.isLoser() {
 		h.id, h.loser = f.b.derivedID(at.version), true
 		h.begin(*at.version)
-		return h, nil
+		return h, at.version, nil
 	}
 	h.begin(*at.links.newest)
 	f.b.open.add(h)
-	return h, nil
+	return h, at.links.newest, nil
 }
 
 // begin makes a version what the handle has. The caller holds mu, or is alone.
 func (h *FileHandle) begin(v Version) {
 	b := h.f.b
-	h.version = v.VersionID
+	before := h.list
+	list, stores := b.list()
+	b.pin(list, &v)
+	h.list, h.version = list, v.VersionID
 	if h.draft != nil {
-		h.draft.Rebase(b.object(v).r)
+		h.draft.Rebase(b.object(v).r, stores)
+		before.End()
 		return
 	}
-	h.draft = dedup.NewDraft(b.stores, b.domain, b.Cutter(), b.object(v).r, maxFederatedSize)
+	h.draft = dedup.NewDraft(stores, b.domain, b.Cutter(), b.object(v).r, maxFederatedSize)
+}
+
+// here says whether the version that the handle was begun at is still there. Until then what it shares may have been collected.
+func (h *FileHandle) here(ctx context.Context, v *Version) (bool, error) {
+	if h.f.b.frozen != "" {
+		return true, nil
+	}
+	held, err := h.f.b.heldVersion(ctx, v.stored(), v.VersionID)
+	return held != nil, err
 }
 
 // ID is the file's.
@@ -235,14 +267,16 @@ func (h *FileHandle) Refresh(ctx context.Context) error {
 	if h.err != nil || h.loser || h.draft.Changed() {
 		return h.err
 	}
-	l, err := h.names(ctx)
-	if err != nil {
-		return err
-	}
-	if l.newest.VersionID != h.version {
+	for {
+		l, err := h.names(ctx)
+		if err != nil || l.newest.VersionID == h.version {
+			return err
+		}
 		h.begin(*l.newest)
+		if here, err := h.here(ctx, l.newest); here || err != nil {
+			return err
+		}
 	}
-	return nil
 }
 
 // names are the file's: ErrStaleFile where it has none.
@@ -398,6 +432,7 @@ func (h *FileHandle) Close() {
 	if h.err == nil {
 		h.err = fmt.Errorf("file %v was closed: %w", h.id, ErrInvalidArgument)
 		h.f.b.open.remove(h)
+		h.list.End()
 	}
 }
 

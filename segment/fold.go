@@ -74,6 +74,7 @@ func (b *Bucket) foldReading(ctx context.Context, from func(*base) *base) (*base
 
 // foldOne makes the root of what is to be folded, and commits it: as the bucket's base, where it was made from that, and as the snapshots' of its seals.
 func (b *Bucket) foldOne(ctx context.Context, s toFold, base *base) (*base, error) {
+	defer b.s.weave()()
 	e := &entry{}
 	root := s.base.bytes
 	if !s.folded() {

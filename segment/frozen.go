@@ -38,6 +38,13 @@ func (f *frozenBases) add(id SnapshotID, n *base) {
 	f.bases[id] = n
 }
 
+// forget lets go of all: of those of snapshots that were deleted, too.
+func (f *frozenBases) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.bases)
+}
+
 // frozenAt is the base of a snapshot that has a root.
 func (b *Bucket) frozenAt(d *snapshotDoc) (*base, error) {
 	if n := b.s.frozen.get(d.id); n != nil {

@@ -15,6 +15,8 @@ import (
 type keeper struct {
 	due chan struct{}
 
+	checkpoint sync.Mutex // one at a time
+
 	mu       sync.Mutex
 	pressure int64  // memory of overlays and tails, about, but for
 	renamed  int64  // what renames take there: nobody waits for that but who renames
@@ -286,6 +288,8 @@ func (b *Bucket) unfolded() unfolded {
 // checkpoint writes the state and cuts the log before what the states that are kept, and links, still need. Payload that only the log
 // held is in packs by then.
 func (s *Segment) checkpoint(ctx context.Context) error {
+	s.keeper.checkpoint.Lock()
+	defer s.keeper.checkpoint.Unlock()
 	st := s.capture()
 	defer s.stateIn(st.need())
 	if err := s.cfg.Chunks.Settle(ctx); err != nil {

@@ -61,8 +61,10 @@ func (b *Bucket) tree(s *tree.Store, root chunk.ID) tree.Tree {
 func (b *Bucket) plant(n *base) {
 	here := *n
 	here.headTree, here.historyTree = b.tree(b.trees.here, n.heads), b.tree(b.trees.here, n.history)
+	here.of, here.nodes = b.id, b.chunks.Meta
 	n.headTree, n.historyTree = b.tree(b.trees.heads, n.heads), b.tree(b.trees.history, n.history)
 	n.here = &here
+	b.s.sparing.hold(&here)
 }
 
 // restoreRoot puts the root chunk back if it is lost: its bytes are in the log and in the state, too.
@@ -74,6 +76,7 @@ func (b *Bucket) restoreRoot(ctx context.Context, n *base) error {
 	if !errors.Is(err, chunk.ErrCorrupt) && !errors.Is(err, chunk.ErrNotFound) {
 		return err
 	}
+	defer b.s.weave()()
 	b.s.cfg.Logger.Warn("a damaged root is written anew", "bucket", b.id, "root", n.id, "error", err)
 	return b.stores.Meta.Put(ctx, []chunk.Chunk{b.domain.Make(n.bytes)})
 }

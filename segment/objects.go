@@ -130,6 +130,9 @@ func (o *Object) Bucket() *Bucket { return o.b }
 // ReadRange writes n bytes from off on to w. It fails with chunk.ErrUnavailable, chunk.ErrCorrupt or chunk.ErrNotFound, wrapped, where
 // they cannot be had; what was written until then is right.
 func (o *Object) ReadRange(ctx context.Context, w io.Writer, off, n int64) (int64, error) {
+	list := o.b.s.sparing.lists.Begin() // what is read stays until it was, though it be deleted meanwhile
+	defer list.End()
+	o.b.pin(list, &o.v)
 	return o.r.ReadRange(ctx, w, off, n)
 }
 

@@ -65,7 +65,9 @@ func (s *Segment) serveRequest(ctx context.Context, r *Request, remote PayloadFu
 		err = b.notHome(b.Settings())
 	}
 	if err == nil && r.put != nil {
-		err = b.bring(ctx, r, remote)
+		list, stores := b.list()
+		defer list.End()
+		err = b.bring(ctx, r, stores.Data, remote)
 	}
 	if err == nil {
 		a.outcome, a.acked, err = b.performAcked(ctx, r)
@@ -130,20 +132,20 @@ func (d Deleted) outcome() outcome {
 func (o outcome) deleted() Deleted { return Deleted{o.marker, o.version, o.null} }
 
 // bring makes all payload of a request durable here but what comes with it: what is here is not asked for.
-func (b *Bucket) bring(ctx context.Context, r *Request, remote PayloadFunc) error {
+func (b *Bucket) bring(ctx context.Context, r *Request, into chunk.Store, remote PayloadFunc) error {
 	carried := map[chunk.ID]bool{}
 	for _, c := range r.chunks(b.domain) {
 		carried[c.ID()] = true
 	}
 	nodes := dedup.NewReader(func(path []chunk.ID) chunk.Store {
-		return bringing{b.stores.Data, remote(b.domain, slices.Clone(path))}
+		return bringing{into, remote(b.domain, slices.Clone(path))}
 	}, r.put.Content)
 	var path, ids []chunk.ID
 	flush := func() error {
 		if len(ids) == 0 {
 			return nil
 		}
-		err := bringing{b.stores.Data, remote(b.domain, path)}.bring(ctx, ids)
+		err := bringing{into, remote(b.domain, path)}.bring(ctx, ids)
 		ids = nil
 		return err
 	}

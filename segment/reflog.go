@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 )
 
-// Roots that a bucket had are remembered at this segment, at most one in each interval and fewer the older they are: nothing of a root is ever
-// collected, so what it named is still there. They are objects of the local bucket.
+// Roots that a bucket had are remembered at this segment, at most one in each interval and fewer the older they are: what they reach is not collected.
+// They are objects of the local bucket.
 
 // docRoot + bucket id + "/" + the inverted time -> rootEntry: the newest sorts first.
 const docRoot = "root/"
@@ -167,6 +168,7 @@ func (b *Bucket) remember(ctx context.Context) error {
 	}
 	now := b.s.clock.now()
 	n, err := b.foldNow(ctx)
+	defer runtime.KeepAlive(n) // until it is written down
 	if err != nil || len(n.bytes) == 0 || last != nil && bytes.Equal(last.root, n.bytes) {
 		return err
 	}

@@ -457,6 +457,7 @@ func (b *Bucket) freezeSeal(id SnapshotID, name string) *Bucket {
 	f.overlay, f.stats, f.done = overlay, at.stats, at.root.done
 	f.set(at.root.settings)
 	f.setSeen(at.root.seen)
+	b.s.sparing.holdFrozen(f)
 	return f
 }
 

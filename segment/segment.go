@@ -36,6 +36,13 @@ type Config struct {
 
 	// Chunks are the durable chunks of this segment; the segment holds small payload in the stage while only its log has it.
 	Chunks Chunks
+	// Sweeper removes chunks from where Chunks keeps them, for [Segment.Collect]. Default: nothing is ever removed.
+	Sweeper chunk.Sweeper
+	// CollectEvery is how often chunks that nothing reaches are collected, where something was written meanwhile. Default: only when asked to.
+	CollectEvery time.Duration
+	// CollectRate bounds what that copies to give room back, in bytes a second. Default: nothing does.
+	CollectRate int64
+
 	// Read opens the store that payload is read from on behalf of a version. Default: what is here.
 	Read func(chunk.Domain, Reading) chunk.Store
 	// Copied waits until another segment holds a write durably, the record and its payload: see [Copies]. It bounds its waiting. Default: none does.
@@ -66,6 +73,8 @@ type Config struct {
 
 	// RememberRoots is how often, at the most, what a bucket is is written down, so that it can be read as of then. Default: never.
 	RememberRoots time.Duration
+
+	markMost int // chunks that a mark knows of at the most: for tests
 
 	sealsWait bool // nobody folds a seal but who asks for its root, nor looks at schedules: for tests that must go the same way each time
 
@@ -153,6 +162,8 @@ type Segment struct {
 	keeper   keeper
 	copying  chan struct{} // one for each write that waits for a second segment
 	sealer   sealer
+	sparing  sparing
+	collects collects
 	bounding bounding
 	frozen   frozenBases
 	broke    chan struct{} // a bucket was broken off
@@ -195,6 +206,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.work.Go(func() { s.remembering(bg) })
 	s.work.Go(func() { s.scheduling(bg) })
 	s.work.Go(func() { s.boundingLosers(bg) })
+	s.work.Go(func() { s.collecting(bg) })
 	s.watch.Go(s.watchLog)
 	if cfg.Restored {
 		err := s.newLife(s.inc.Load() + 1)

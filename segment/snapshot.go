@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -471,6 +472,7 @@ func (b *Bucket) rootOf(d *snapshotDoc) chunk.ID {
 // AdoptSnapshot brings the nodes of a snapshot here that this segment lacks, reading them from a peer: about as many as differ from the
 // bucket as it is now. When it returns nil they are durable.
 func (s *Segment) AdoptSnapshot(ctx context.Context, r SnapshotRef, remote chunk.Store) error {
+	defer s.weave()()
 	b, d, err := s.snapshotDoc(r)
 	if err != nil {
 		return err
@@ -482,6 +484,7 @@ func (s *Segment) AdoptSnapshot(ctx context.Context, r SnapshotRef, remote chunk
 		return nil
 	}
 	n, err := b.foldNow(ctx)
+	defer runtime.KeepAlive(n) // what both have is not read
 	if err == nil {
 		err = b.keepNodes(ctx, n, d, remote)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -212,6 +213,7 @@ func (m *merge) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	defer runtime.KeepAlive(n) // until theirs holds it
 	s := m.from.s
 	m.doc = &mergeDoc{branch: m.branch.id, from: m.from.id, into: m.into.id, by: s.cfg.ID, root: n.bytes, stats: n.stats, seen: n.seen}
 	if m.doc.id = m.id; m.id == (SnapshotID{}) {
@@ -224,6 +226,7 @@ func (m *merge) prepare(ctx context.Context) (err error) {
 }
 
 func (m *merge) run(ctx context.Context) error {
+	defer runtime.KeepAlive(m) // and what it was made of, until it is remembered
 	if m.DryRun || m.Policy == MergeFail {
 		if err := m.walk(ctx, m.look, m.DryRun); err != nil || m.DryRun {
 			return err

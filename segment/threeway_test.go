@@ -391,6 +391,7 @@ func TestABaseOfGarbageIsNone(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.seen = Vector{}
+			defer s.weave()()
 			if d.root, err = s.bucketNamed("photos").putRoot(s.w.ctx, r); err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,6 +108,7 @@ func (b *Bucket) PartWriter(ctx context.Context, key, id string, number int, siz
 
 // CommitPart makes what was written the part, durable when it returns. It replaces a part of the same number.
 func (w *Writer) CommitPart(ctx context.Context, a Attrs) (Part, error) {
+	defer w.list.End()
 	m, err := w.w.Finish()
 	if err != nil {
 		return Part{}, fmt.Errorf("part %d of %q: %w", w.part.number, w.part.key, err)
@@ -143,13 +145,17 @@ func (b *Bucket) CopyPart(ctx context.Context, key, id string, number int, src *
 	if src.b.doc.Load().domain != b.doc.Load().domain {
 		return Part{}, fmt.Errorf("copy between dedup domains: %w", ErrInvalidArgument)
 	}
+	defer runtime.KeepAlive(src)
+	if err := src.b.pinHeld(ctx, w.list, &src.v); err != nil {
+		return Part{}, fmt.Errorf("copy part %d of %q: %w", number, key, err)
+	}
 	var one [1]byte // where the ends are not here yet, reading them brings them
 	for _, end := range []int64{off, off + n} {
 		if _, err := src.ReadAt(ctx, one[:], end); err != nil && !errors.Is(err, io.EOF) {
 			return Part{}, fmt.Errorf("copy part %d of %q: %w", number, key, err)
 		}
 	}
-	m, _, err := dedup.Slice(ctx, b.stores, b.domain, b.Cutter(), src.v.Content, off, n)
+	m, _, err := dedup.Slice(ctx, w.list.Stores(b.chunks), b.domain, b.Cutter(), src.v.Content, off, n)
 	if err != nil {
 		return Part{}, fmt.Errorf("copy part %d of %q: %w", number, key, err)
 	}
@@ -319,7 +325,9 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 			return Version{}, err
 		}
 	}
-	m, err := dedup.Concat(ctx, b.stores.Meta, b.domain, contents)
+	list, stores := b.list()
+	defer list.End()
+	m, err := dedup.Concat(ctx, stores.Meta, b.domain, contents)
 	if err != nil {
 		return Version{}, fmt.Errorf("complete %q: %w", key, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 	"unicode/utf8"
@@ -449,14 +450,16 @@ func checkKey(key string) error {
 type Writer struct {
 	b    *Bucket
 	w    *dedup.Writer
+	list *dedup.List
 	size int64
 	part *partTarget // where a part's bytes go
 }
 
 // Writer begins an object of size bytes, or of any size when size is negative. It must be committed or aborted.
 func (b *Bucket) Writer(ctx context.Context, size int64) *Writer {
-	w := dedup.NewWriter(ctx, b.stores, b.domain, b.Cutter(), dedup.Options{SizeHint: max(size, 0), Buffers: b.s.bufs})
-	return &Writer{b: b, w: w}
+	list, stores := b.list()
+	w := dedup.NewWriter(ctx, stores, b.domain, b.Cutter(), dedup.Options{SizeHint: max(size, 0), Buffers: b.s.bufs})
+	return &Writer{b: b, w: w, list: list}
 }
 
 // Write takes p.
@@ -477,10 +480,14 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 func (w *Writer) Size() int64 { return w.size }
 
 // Abort gives up what was not committed. It may always be called.
-func (w *Writer) Abort() { w.w.Abort() }
+func (w *Writer) Abort() {
+	w.w.Abort()
+	w.list.End()
+}
 
 // Commit makes what was written a version of key: durable, and listed, when it returns.
 func (w *Writer) Commit(ctx context.Context, key string, a Attrs, c Cond) (Version, error) {
+	defer w.list.End()
 	if err := checkKey(key); err != nil {
 		w.Abort()
 		return Version{}, err
@@ -509,6 +516,12 @@ func (b *Bucket) Copy(ctx context.Context, src *Object, key string, a Attrs, c C
 	}
 	if src.b.doc.Load().domain != b.doc.Load().domain {
 		return b.Put(ctx, key, a, c, src.reader(ctx))
+	}
+	list := b.s.sparing.lists.Begin()
+	defer list.End()
+	defer runtime.KeepAlive(src)
+	if err := src.b.pinHeld(ctx, list, &src.v); err != nil {
+		return Version{}, fmt.Errorf("copy %q: %w", src.v.Key, err)
 	}
 	return b.putFrom(ctx, c, Version{Key: key, Content: src.v.Content, Attrs: a, registers: src.v.ownRegisters()}, nil, src.open)
 }

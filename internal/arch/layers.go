@@ -32,12 +32,12 @@ func Layers() []Layer {
 		{"chunk/spread", []string{"chunk", "chunk/pack", "internal/vfs"}},
 		{"chunk/stage", []string{"chunk", "internal/vfs"}},
 		{"chunk/...", []string{"chunk"}},
-		{"dedup", []string{"chunk"}},
+		{"dedup", []string{"chunk", "chunk/idset"}},
 		{"dedup/...", []string{"chunk", "dedup"}},
 
 		// A site.
 		{"segment/tree", []string{"chunk"}},
-		{"segment", []string{"internal/journal", "chunk", "chunk/stage", "dedup", "segment/...", "internal/vfs"}},
+		{"segment", []string{"internal/journal", "chunk", "chunk/idset", "chunk/stage", "dedup", "segment/...", "internal/vfs"}},
 		{"segment/...", []string{"chunk", "internal/vfs"}},
 
 		// What joins sites.
