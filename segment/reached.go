@@ -46,6 +46,13 @@ func (r *reached) mine(x uint64) bool { return r.parts <= 1 || (x>>32)%r.parts =
 // errMany says that a mark knows of more chunks than it may.
 var errMany = errors.New("more chunks are reached than memory allows for")
 
+func (r *reached) few() error {
+	if r.ids.Len() > r.most {
+		return errMany
+	}
+	return nil
+}
+
 func (r *reached) name(id chunk.ID) {
 	if x := idset.Of(id); r.mine(x) {
 		r.ids.Add(x)
@@ -117,8 +124,8 @@ func (r *reached) markers(why string, b *Bucket) *markers {
 
 // version names what a version reaches.
 func (m *markers) version(ctx context.Context, v *Version) error {
-	if m.r.ids.Len() > m.r.most {
-		return errMany
+	if err := m.r.few(); err != nil {
+		return err
 	}
 	if m.b.id == localBucket && strings.HasPrefix(v.Key, docRoot) {
 		return m.r.remembered(v)
@@ -151,7 +158,10 @@ func (m *markers) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	return m.own.Flush(ctx)
+	if err := m.own.Flush(ctx); err != nil {
+		return err
+	}
+	return m.r.few()
 }
 
 // remembered notes a root that a document of the local bucket names.
