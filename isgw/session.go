@@ -62,6 +62,9 @@ func (k *link) handshake(ctx context.Context, c transport.Conn) (*session, error
 	if err == nil {
 		err = s.check()
 	}
+	if err == nil { // before it is told anything that it may ask for later
+		err = k.l.seg.Shared(ctx, s.hello.Segment, c.Peer().Name)
+	}
 	if err == nil {
 		// If the peer has seen more of this segment than it knows itself, a new life begins before anything is served.
 		err = k.l.seg.SelfSeen(ctx, s.hello.Seen)

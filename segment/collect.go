@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ type CollectStatus struct {
 	Failed  string           `json:"failed,omitempty"` // why the last one that was tried since the start ended early
 	Kept    []string         `json:"kept,omitempty"`   // segments for which everything is kept
 	Writers int              `json:"writers"`          // that have not ended
+	Every   time.Duration    `json:"every"`            // how often the segment collects by itself; 0: never
 	Total   CollectTotals    `json:"total"`
 }
 
@@ -170,6 +172,8 @@ func (c *collection) run(ctx context.Context) (err error) {
 
 // cycle is condemn, barrier, second mark, expunge.
 func (c *collection) cycle(ctx context.Context, part, parts uint64) error {
+	c.s.frozen.forget()
+	runtime.GC() // who still has which state of a bucket is known then: see [sparing.hold]
 	first := c.mark(CollectMarks, part, parts)
 	if err := first.mark(ctx); err != nil {
 		return err
@@ -244,7 +248,7 @@ func (s *Segment) CollectStatus(ctx context.Context) (CollectStatus, error) {
 	}
 	k := &s.collects
 	k.mu.Lock()
-	st := CollectStatus{Last: k.last, Kept: kept, Total: k.total}
+	st := CollectStatus{Last: k.last, Kept: kept, Total: k.total, Every: s.cfg.CollectEvery}
 	if k.now != nil {
 		now := *k.now
 		st.Running = &now

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-var collectSeeds = flag.Int("collect-seeds", 0, "random lives of a segment that is collected; 0: 500, or 40 with -short")
+var collectSeeds = flag.Int("collect-seeds", 0, "random lives of a segment that is collected; 0: 500, or 30 with -short")
 
 // lifeOf is a random life of a segment, and what its oracle knows: the content of all keys, of the bucket and of its snapshots.
 type lifeOf struct {
@@ -48,7 +48,7 @@ func TestALifeWithCollections(t *testing.T) {
 	if n == 0 {
 		n = 500
 		if testing.Short() {
-			n = 40
+			n = 30
 		}
 	}
 	for seed := range n {
@@ -276,8 +276,8 @@ func (l *lifeOf) check() {
 				l.t.Fatalf("%s %s: %d bytes, want blob %d, %v", at, k, len(got), c, err)
 			}
 		}
+		l.ok(b.Scrub(context.Background()))
 	}
-	l.ok(l.b().Scrub(context.Background()))
 }
 
 // end ends all that is under way, and looks for garbage.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 )
 
 // rootSet is what a segment's chunks are reached from, as of one position of its log.
@@ -39,8 +38,6 @@ func (r *rootSet) add(why string, b *Bucket, n *base) {
 // roots are all there are now but for those that documents of the local bucket name, which whoever goes through that finds.
 func (s *Segment) roots() (*rootSet, error) {
 	r := &rootSet{}
-	s.frozen.forget()
-	runtime.GC() // who still has which state of a bucket is known then
 	if err := s.rootsNow(r); err != nil {
 		return nil, err
 	}

@@ -67,6 +67,10 @@ type Storage struct {
 	Device string `json:"device,omitempty"`
 	// Reserve is the free space of the file system that writing leaves untouched.
 	Reserve Size `json:"reserve"`
+	// Collect is how often chunks that nothing reaches any more are removed; 0: only when asked to.
+	Collect Duration `json:"collect"`
+	// CollectRate is how many bytes a second that copies at the most, to give the room of others back; 0: nothing bounds it.
+	CollectRate Size `json:"collectRate"`
 }
 
 // Log is what the daemon says on standard error.
@@ -85,7 +89,7 @@ func Default() Config {
 		Admin:         Admin{Listen: Off},
 		Link:          Link{Listen: "127.0.0.1:9001", CopyTimeout: Duration(10 * time.Second)},
 		Metrics:       Metrics{Listen: "127.0.0.1:9002"},
-		Storage:       Storage{Reserve: 64 << 20},
+		Storage:       Storage{Reserve: 64 << 20, Collect: Duration(6 * time.Hour), CollectRate: 64 << 20},
 		Log:           Log{Level: "info", Format: "text"},
 		Memory:        400 << 20,
 		ShutdownGrace: Duration(10 * time.Second),

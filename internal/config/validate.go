@@ -38,6 +38,12 @@ func (c Config) Validate() error {
 	if c.Link.CopyTimeout <= 0 {
 		fault("link.copyTimeout", "%v: want a time, as 10s", c.Link.CopyTimeout)
 	}
+	if c.Storage.Collect < 0 {
+		fault("storage.collect", "%v: want a time, as 6h, or 0s for never", c.Storage.Collect)
+	}
+	if c.Storage.CollectRate < 0 {
+		fault("storage.collectRate", "%v: want a size, as 64MiB, or 0 for no bound", c.Storage.CollectRate)
+	}
 	if (c.S3.CertFile == "") != (c.S3.KeyFile == "") {
 		fault("s3.certFile, s3.keyFile", "HTTPS needs both files")
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -131,12 +132,39 @@ func (c *siteCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range copyMetrics(s.copies.Stats()) {
 		ch <- m
 	}
+	if st, err := s.admin.CollectStatus(context.Background()); err == nil {
+		for _, m := range collectMetrics(st) {
+			ch <- m
+		}
+	}
 	for _, d := range status.Storage.Devices {
 		for _, m := range deviceMetrics(d) {
 			ch <- m
 		}
 	}
 	s.links.Collector().Collect(ch)
+}
+
+func collectMetrics(st admin.CollectStatus) []prometheus.Metric {
+	metric := func(name, help string, kind prometheus.ValueType, v float64) prometheus.Metric {
+		return prometheus.MustNewConstMetric(prometheus.NewDesc("edgefs_collect_"+name, help, nil, nil), kind, v)
+	}
+	last := 0.0
+	if st.Last != nil {
+		last = float64(st.Last.Ended.UnixMilli()) / 1000
+	}
+	const level, count = prometheus.GaugeValue, prometheus.CounterValue
+	return []prometheus.Metric{
+		metric("running", "1 while chunks that nothing reaches are collected.", level, truth(st.Running != nil)),
+		metric("last_seconds", "When the last collection ended, in seconds since 1970; 0 before the first.", level, last),
+		metric("kept_for_segments", "Segments for which everything is kept.", level, float64(len(st.Kept))),
+		metric("runs_total", "Collections since the start.", count, float64(st.Runs)),
+		metric("failures_total", "Collections that ended early.", count, float64(st.Failures)),
+		metric("removed_chunks_total", "Chunks that were removed.", count, float64(st.GoneChunks)),
+		metric("removed_bytes_total", "Bytes of these, as they were stored.", count, float64(st.GoneBytes)),
+		metric("freed_bytes_total", "Bytes of files of chunks that were given back.", count, float64(st.FreedBytes)),
+		metric("copied_bytes_total", "Bytes that were copied for that.", count, float64(st.CopiedBytes)),
+	}
 }
 
 func copyMetrics(n isgw.CopyStats) []prometheus.Metric {

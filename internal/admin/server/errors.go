@@ -41,6 +41,7 @@ func codes() []struct {
 		{chunk.ErrUnavailable, admin.Unavailable},
 		{chunk.ErrCorrupt, admin.Corrupt},
 		{chunk.ErrNotFound, admin.Unavailable},
+		{segment.ErrCollecting, admin.Unavailable},
 		{segment.ErrUnavailable, admin.Unavailable},
 		{segment.ErrClosed, admin.Unavailable},
 	}
