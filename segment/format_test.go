@@ -144,6 +144,7 @@ func formats(t testing.TB) map[string]struct {
 	ans := &Answer{outcome{version: sampleID, null: true, marker: true}, refusalOf(ErrPrecondition), "the current version is another", Vector{sampleOrigin: 5}, true}
 	sd := &snapshotDoc{BucketID{1, 2}, SnapshotID{3, 4}, "monday", 0x77, 5, rt.appendTo(nil), counters{1, 2, 3, 4, 0}}
 	fa := fileAttrs{SymbolicLink, 0o6750, 1000, 100, 1795000000123456789, -5, FileID{1, 2}, 77, "../target", map[string]string{"user.a": "1", "user.b": "\x00"}, nil}
+	cr := &CollectReport{Began: time.UnixMilli(1_795_000_000_000), Ended: time.UnixMilli(1_795_000_001_000), Reached: 5, Condemned: chunk.Swept{Chunks: 4, Bytes: 400}, Gone: chunk.Swept{Chunks: 3, Bytes: 300}, Compacted: chunk.Compacted{Files: 2, Freed: 200, Copied: 20, Dead: 10, Skipped: 1}}
 	re := &rootEntry{0x79, rt.appendTo(nil), counters{1, 2, 3, 4, 0}}
 	md := &mergeDoc{branch: BucketID{1, 2}, id: SnapshotID{6}, from: BucketID{1, 2}, into: BucketID{9}, created: 0x78, by: 5, root: rt.appendTo(nil), stats: counters{1, 2, 3, 4, 0}, after: rt.seen, merged: Merged{1, 2, 3, 4}}
 	branch := *d
@@ -297,6 +298,13 @@ func formats(t testing.TB) map[string]struct {
 				return nil, err
 			}
 			return d.appendTo(nil), nil
+		}},
+		"collection": {cr.appendTo(nil), func(b []byte) ([]byte, error) {
+			r, err := parseReport(b)
+			if err != nil {
+				return nil, err
+			}
+			return r.appendTo(nil), nil
 		}},
 		"remembered-root": {re.appendTo(nil), func(b []byte) ([]byte, error) {
 			e, err := parseRootEntry(b)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"runtime"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,7 @@ func (b *Bucket) Restore(ctx context.Context, from *Bucket, prefix string, at fu
 		r.tell = func(Restored) {}
 	}
 	now, then, err := bothNow(ctx, b, from)
+	defer runtime.KeepAlive(then) // what is put shares its content
 	if err == nil {
 		err = r.count(listedDiff(ctx, now, then, prefix))
 	}
