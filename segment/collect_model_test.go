@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-var collectSeeds = flag.Int("collect-seeds", 0, "random lives of a segment that is collected; 0: 500, or 30 with -short")
+var collectSeeds = flag.Int("collect-seeds", 0, "random lives of a segment that is collected; 0: 500, or 12 with -short")
 
 // lifeOf is a random life of a segment, and what its oracle knows: the content of all keys, of the bucket and of its snapshots.
 type lifeOf struct {
@@ -48,7 +48,7 @@ func TestALifeWithCollections(t *testing.T) {
 	if n == 0 {
 		n = 500
 		if testing.Short() {
-			n = 30
+			n = 12
 		}
 	}
 	for seed := range n {
