@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
@@ -389,6 +390,46 @@ func TestWhatWasUndoneSinceAFoldBeganIsReachedByIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.garbage() // it fails if a node is gone that the fold's tree reaches
+}
+
+// TestAStartFindsWhatItsStateNames folds after the state was written, and collects before the next one is.
+func TestAStartFindsWhatItsStateNames(t *testing.T) {
+	ctx := context.Background()
+	l := newLone(t)
+	b := l.bucket("photos")
+	for round := range 3 {
+		for i := range 200 {
+			l.put(b, fmt.Sprint(i), blob(4*round))
+		}
+		if _, err := b.Fold(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			if err := l.checkpoint(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	l.cycle()
+	files, err := l.stateFiles()
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, name := range files {
+		st, err := l.readState(filepath.Join(l.cfg.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bs := range st.buckets {
+			n, err := b.newBase(bs.prev, bs.foldItem)
+			if err == nil && bs.bucket == b.id {
+				err = b.scrub(ctx, n)
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
 }
 
 func TestACopyOfWhatIsDeletedMeanwhileIsWholeOrRefused(t *testing.T) {

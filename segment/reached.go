@@ -205,7 +205,9 @@ func (r *reached) root(ctx context.Context, h heldRoot) error {
 			return r.walked.Add(idset.Of(id) ^ kind)
 		}
 	}
-	node(n.id)
+	if !n.id.IsZero() { // of a state that is being made there is no root yet
+		node(n.id)
+	}
 	if err := n.headTree.Reach(ctx, first(headsNode), node, func(_, _ []byte) error { return nil }); err != nil {
 		return err
 	}

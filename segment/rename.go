@@ -84,6 +84,7 @@ func (b *Bucket) renameDirectory(ctx context.Context, src, dst string, o RenameO
 		c.note(p.r, Renamed{Keys: x.keys, Versions: x.moved}.outcome(), true)
 	}
 	if x.large {
+		defer b.s.weave()()
 		x, err = b.planAside(ctx, e, &p, b.ownExpander(src, dst, o), told)
 	} else {
 		p.r.effects, p.hint = x.effects, &hint{heads: x.heads}
@@ -392,6 +393,7 @@ func (r *receipt) rename(ctx context.Context, b *Bucket, w write, at Cursor) (bo
 		return false, nil
 	}
 	if x.large {
+		defer b.s.weave()()
 		a := b.aside(rec)
 		y, err := a.expand(ctx, expander())
 		if err != nil || !y.is(rec.rename) {

@@ -30,7 +30,7 @@ type heldOverlay struct {
 }
 
 func (r *rootSet) add(why string, b *Bucket, n *base) {
-	if !n.id.IsZero() {
+	if !n.heads.IsZero() || !n.history.IsZero() || !n.id.IsZero() {
 		r.roots = append(r.roots, heldRoot{why, b, n})
 	}
 }

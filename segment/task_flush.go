@@ -75,7 +75,7 @@ func (h *FileHandle) commitElsewhere(ctx context.Context, w flushed) (at found, 
 	r := &Request{verb: verbFlush, key: w.key, task: &flushTask{w.id, w.seen, w.wrote, w.set}}
 	if w.content != nil {
 		r.put = &Version{Key: w.key, Content: *w.content, Attrs: Attrs{ETag: b.rootETag(*w.content)}}
-		if err := b.handPayload(ctx, r, w.payload); err != nil {
+		if err := r.carry(ctx, w.payload, h.list.Store(b.chunks.Data)); err != nil {
 			return at, err
 		}
 	}
@@ -99,10 +99,10 @@ func (h *FileHandle) commitElsewhere(ctx context.Context, w flushed) (at found, 
 	return at, nil
 }
 
-// handPayload gives a request the chunks that it has room for; more of them are made durable here, where the home asks for them.
-func (b *Bucket) handPayload(ctx context.Context, r *Request, all []chunk.Chunk) error {
+// carry gives a request the chunks that it has room for; more of them are made durable here, where the home asks for them.
+func (r *Request) carry(ctx context.Context, all []chunk.Chunk, here chunk.Store) error {
 	if len(all) > maxPayload {
-		return b.stores.Data.Put(ctx, all)
+		return here.Put(ctx, all)
 	}
 	for _, c := range all {
 		r.payload = append(r.payload, c.Data())
