@@ -459,7 +459,7 @@ func TestWhoReadsGetsAllOfWhatIsDeletedMeanwhile(t *testing.T) {
 	l := newLone(t)
 	b := l.bucket("photos")
 	content := append(blob(3), blob(7)...)
-	for range 5 {
+	for range 3 {
 		content = append(content, content...)
 	}
 	l.put(b, "x", content)
