@@ -151,6 +151,7 @@ func (c *collection) run(ctx context.Context) (err error) {
 		return err
 	}
 	c.tell(CollectFolds, 0)
+	defer c.s.sparing.keepLog()()
 	if err := c.s.renewStates(ctx); err != nil {
 		return err
 	}

@@ -214,6 +214,7 @@ func (b *Bucket) applyFold(pos uint64, f foldItem) error {
 		return err
 	}
 	b.rebase(n)
+	b.s.sparing.leave(b.base)
 	b.base = n
 	if b.broken != nil { // it is revived from there
 		return nil
@@ -290,6 +291,7 @@ func (b *Bucket) applyMerge(ctx context.Context, pos uint64, m mergeItem) error 
 	if err != nil {
 		return err
 	}
+	b.s.sparing.leave(b.base)
 	if b.broken != nil {
 		b.base = n
 		return nil

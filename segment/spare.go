@@ -21,6 +21,8 @@ type sparing struct {
 	bases  []weak.Pointer[base]
 	frozen []weak.Pointer[Bucket] // of seals: their overlays
 	due    int                    // bases at which those that nobody has are forgotten
+	log    bool                   // a collection runs
+	left   []*base                // that buckets had since it began: a start from one of the states goes through them, entry by entry
 }
 
 // treeList is the list of those who write trees' nodes, all together: it begins with the first of them and ends with the last.
@@ -130,6 +132,27 @@ func (p *sparing) holdFrozen(b *Bucket) {
 	defer p.mu.Unlock()
 	p.frozen = slices.DeleteFunc(p.frozen, func(w weak.Pointer[Bucket]) bool { return w.Value() == nil })
 	p.frozen = append(p.frozen, weak.Make(b))
+}
+
+// keepLog keeps, until done is called, each base that a bucket leaves behind.
+func (p *sparing) keepLog() (done func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log = true
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.log, p.left = false, nil
+	}
+}
+
+// leave notes that n is not a bucket's base any more.
+func (p *sparing) leave(n *base) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.log {
+		p.left = append(p.left, n)
+	}
 }
 
 // held are the bases, and the buckets of seals, that somebody has.
