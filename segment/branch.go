@@ -392,7 +392,7 @@ func (b *Bucket) vet(ctx context.Context, known *base, d *snapshotDoc) error {
 	if err != nil {
 		return err
 	}
-	if heads.Root() != r.heads || stats != d.stats {
+	if heads.Root() != r.heads || !d.stats.agree(stats) {
 		return fmt.Errorf("the heads are not those of the history: %w", ErrRefused)
 	}
 	b.s.clock.observe(newest)

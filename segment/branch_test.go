@@ -304,6 +304,7 @@ func TestABranchOfGarbageDoesNotBegin(t *testing.T) {
 		"one write not seen":    rooted(func(r *root) { r.seen = r.seen.Clone(); r.seen[Origin{r.seen.Origins()[0].Segment, 1}]-- }),
 		"another salt":          func(d *bucketDoc, _ *site) { d.salt[0]++ },
 		"other counters":        func(d *bucketDoc, _ *site) { d.origin.stats.bytes++ },
+		"more twins than keys":  func(d *bucketDoc, _ *site) { d.origin.stats.twinned = 1 },
 		"no root":               func(d *bucketDoc, _ *site) { d.origin.root = []byte("garbage") },
 		"the local bucket's":    func(d *bucketDoc, _ *site) { d.origin.parent = localBucket },
 	} {
@@ -373,6 +374,35 @@ func TestAnOlderRootIsCheckedFromWhatIsRemembered(t *testing.T) {
 	}
 	if got, err := work.knownWithin(w.ctx, bases[2], Vector{}); err != nil || !got.history.IsZero() {
 		t.Errorf("within nothing: %v, %v", got.id, err)
+	}
+}
+
+// Twins are counted by nobody who began in an earlier build, so a branch of such a one counts fewer than those who count them all.
+func TestABranchBeginsWhoeverCountsItsTwins(t *testing.T) {
+	for name, twinned := range map[string]int64{"counted": 1, "not counted": 0, "one that was not counted went": -1} {
+		t.Run(name, func(t *testing.T) {
+			w := oneBucket(t, "a", "b")
+			a, b := w.site("a"), w.site("b")
+			a.put("photos", "k", "same")
+			b.put("photos", "k", "same")
+			w.settle()
+			id := a.garbage(func(d *bucketDoc) {
+				if d.origin.stats.twinned != 1 {
+					t.Fatalf("%+v", d.origin.stats)
+				}
+				d.origin.stats.twinned = twinned
+			})
+			w.settle()
+			if err := b.bucket(id).Err(); err != nil || len(b.Beginnings(id)) > 0 {
+				t.Fatalf("it has not begun: %v", err)
+			}
+			w.carry()
+			b.wantHolds("garbage", map[string]string{"k": "same"})
+			b.put("garbage", "k", "other")
+			if st := b.bucketNamed("garbage").Stats(); st.Conflicts != 0 {
+				t.Errorf("%+v", st)
+			}
+		})
 	}
 }
 

@@ -325,6 +325,15 @@ type counters struct {
 // conflicts is how many keys are in conflict. Keys that an earlier build counted as open, which knew of no twins, are among them until they are settled.
 func (c counters) conflicts() int64 { return c.open - max(c.twinned, 0) }
 
+// agree says whether both may count one state. An earlier build counted no twins, and whatever began as it counted has too few of them for ever.
+func (c counters) agree(o counters) bool {
+	if c.twinned > c.open {
+		return false
+	}
+	c.twinned = o.twinned
+	return c == o
+}
+
 func (c *counters) add(h head, sign int64) {
 	if len(h.versions) > 0 && reserved(h.versions[0].Key) {
 		return
