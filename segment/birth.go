@@ -136,6 +136,7 @@ func (s *Segment) bearing(pos uint64, parent *Bucket, i *sealItem) {
 	if s.names.docs[doc.id] == nil { // else peers had it of a life that a backup was made in
 		s.names.docs[doc.id] = b.doc.Load()
 	}
+	s.names.call(s, doc.id)
 	s.names.relive()
 }
 

@@ -357,6 +357,85 @@ func TestARestoredBackupBearsNoBranchTwice(t *testing.T) {
 	}
 }
 
+// TestADocumentThatComesIsNoRoot: of a branch that a restored backup has without one, which a start makes of its parent as any.
+func TestADocumentThatComesIsNoRoot(t *testing.T) {
+	w, a := sealingWorld(t, "a", "b")
+	a.put("photos", "k", "1")
+	work := a.bud("photos", "work").id
+	a.put("work", "l", "in the backup")
+	backup := a.fs.Crash(rand.New(rand.NewPCG(1, 1)))
+	if err := a.foldAllSeals(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	a.cfg.Restored = true
+	a.fs.Kill()
+	_ = a.Close(w.ctx)
+	a.fs, a.cfg.FS = backup, backup
+	a.open()
+	a.cfg.Restored = false
+	if err := w.syncOrStop(a, w.site("b"), FederationBucket); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"k": "1", "l": "in the backup"}
+	look := func() {
+		t.Helper()
+		if !a.bucket(work).pending() {
+			t.Error("the branch has a root")
+		}
+		a.wantHolds("work", want)
+	}
+	look()
+	if err := a.checkpoint(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	a.restart()
+	look()
+	if _, err := a.RenameBucket(w.ctx, "work", "play"); err != nil {
+		t.Fatal(err)
+	}
+	want["m"] = "renamed"
+	a.put("play", "m", "renamed")
+	if err := a.checkpoint(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	a.restart()
+	if err := a.foldAllSeals(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.carry()
+	for _, s := range w.sites {
+		s.wantHolds("play", want)
+	}
+	if r := w.roots(work); r[0] != r[1] {
+		t.Errorf("roots %v", r)
+	}
+}
+
+// TestABranchIsRenamedBeforeItsRoot, and is called so by whoever starts from the log, and by peers.
+func TestABranchIsRenamedBeforeItsRoot(t *testing.T) {
+	w, a := sealingWorld(t, "a", "b")
+	a.put("photos", "k", "1")
+	work := a.bud("photos", "work").id
+	if _, err := a.RenameBucket(w.ctx, "work", "play"); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	a.outlive(func(after string) {
+		if name := a.bucket(work).doc.Load().name; name != "play" {
+			t.Errorf("after %s it is called %q", after, name)
+		}
+		a.wantHolds("play", map[string]string{"k": "1"})
+	})
+	if err := a.foldAllSeals(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.carry()
+	w.site("b").wantHolds("play", map[string]string{"k": "1"})
+}
+
 // TestABranchOfABucketThatBreaks: a start finds the parent damaged, before it comes by the entry that the branch is born by.
 func TestABranchOfABucketThatBreaks(t *testing.T) {
 	w, a := sealingWorld(t, "a")

@@ -68,13 +68,14 @@ func (n *names) called(d *bucketDoc) (string, HLC) {
 	return d.name, d.created
 }
 
-// call lets a bucket know its name. The caller holds mu.
+// call lets a bucket know its name, and nothing else: a branch may still lie over its parent although its document has come, of a life before a restored
+// backup. The caller holds mu.
 func (n *names) call(s *Segment, id BucketID) {
 	doc, b := n.docs[id], s.bucket(id)
 	if doc == nil || b == nil {
 		return
 	}
-	now := *doc
+	now := *b.doc.Load()
 	now.name, _ = n.called(doc)
 	b.doc.Store(&now)
 }
