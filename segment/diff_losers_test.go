@@ -210,3 +210,18 @@ func TestTagsOfTwinsChangeTogether(t *testing.T) {
 		}
 	}
 }
+
+// Whoever asks again for the end of a loser by its name, as the policy changes from home to keep-both, is told what he would have been told.
+func TestALoserIsEndedOnceHoweverOftenThatIsAsked(t *testing.T) {
+	for what, ask := range map[string]func(b *Bucket, name string) *Request{
+		"rename": func(b *Bucket, name string) *Request { return asking(b, 1, name, &renameTask{dst: "own"}) },
+		"remove": func(b *Bucket, name string) *Request { return asking(b, 2, "", &fileTask{what: fileRemove, path: name}) },
+	} {
+		w, a, _, box := keepingBoth(t, Versioned)
+		r := ask(box, w.loserOf("k.txt"))
+		first, again := a.ServeRequest(w.ctx, r, nil), a.ServeRequest(w.ctx, r, nil)
+		if err := errors.Join(first.refused(), again.refused()); err != nil || first.outcome != again.outcome {
+			t.Errorf("%s: %+v, and again %+v: %v", what, first, again, err)
+		}
+	}
+}

@@ -56,7 +56,7 @@ func (f Files) remove(ctx context.Context, path string) error {
 		return f.keepDirectory(ctx, s, w, p.up(), p.key)
 	})
 	if err == nil && loser {
-		_, err = f.b.Delete(ctx, p.key, Cond{})
+		_, err = f.b.Delete(ctx, p.key, Cond{request: f.request})
 	}
 	return err
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // renameLoser gives what is shown under a loser's name a name of its own: its content is put at dst, and the loser is ended with that, as one write. Where
-// dst is the key that it lost, it wins.
-func (b *Bucket) renameLoser(ctx context.Context, loser *Version, dst string, o RenameOptions) (_ Renamed, err error) {
+// dst is the key that it lost, it wins. It does c's request, and judges no condition.
+func (b *Bucket) renameLoser(ctx context.Context, loser *Version, dst string, o RenameOptions, c Cond) (_ Renamed, err error) {
 	ack, err := b.acknowledging()
 	if err != nil {
 		return Renamed{}, err
@@ -41,10 +41,13 @@ func (b *Bucket) renameLoser(ctx context.Context, loser *Version, dst string, o 
 	}
 	e.hold = h.losers()[i].movedTo(dst, mode)
 	r := &record{deps: t.view.deps, effects: append(append([]effect{e}, ends...), t.ends(mode)...)}
+	done := Renamed{Keys: 1, Versions: 1}
+	c.note(r, done.outcome(), true)
 	if err := ack.submit(plan{b: b, r: r, own: t.view.own, moves: true}); err != nil {
 		return Renamed{}, err
 	}
-	return Renamed{1, 1, r.VersionID}, nil
+	done.ID = r.VersionID
+	return done, nil
 }
 
 // renameTarget is what a rename of one key finds at its target, and at its source; the latches of all that it writes are held until unlock.

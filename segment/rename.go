@@ -308,7 +308,7 @@ func (b *Bucket) renameKey(ctx context.Context, src, dst string, o RenameOptions
 		if err != nil {
 			return Renamed{}, err
 		}
-		return b.renameLoser(ctx, loser, dst, o)
+		return b.renameLoser(ctx, loser, dst, o, c)
 	}
 	ack, err := b.acknowledging()
 	if err != nil {
