@@ -215,7 +215,9 @@ func TestTagsOfTwinsChangeTogether(t *testing.T) {
 func TestALoserIsEndedOnceHoweverOftenThatIsAsked(t *testing.T) {
 	for what, ask := range map[string]func(b *Bucket, name string) *Request{
 		"rename": func(b *Bucket, name string) *Request { return asking(b, 1, name, &renameTask{dst: "own"}) },
-		"remove": func(b *Bucket, name string) *Request { return asking(b, 2, "", &fileTask{what: fileRemove, path: name}) },
+		"remove": func(b *Bucket, name string) *Request {
+			return asking(b, 2, "", &fileTask{what: fileRemove, path: name})
+		},
 	} {
 		w, a, _, box := keepingBoth(t, Versioned)
 		r := ask(box, w.loserOf("k.txt"))

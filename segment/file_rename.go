@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // Rename gives a file another name, as one write; a file that has the name is replaced by it. A directory may replace an empty one; all that is in it
@@ -60,8 +61,10 @@ func (f Files) renameElsewhere(ctx context.Context, from, to string) error {
 	}
 	at, _ := f.lookup(ctx, s, from) // what is not here yet no handle has
 	f.b.open.moving.Lock()
-	defer f.b.open.moving.Unlock()
-	if err := f.forward(ctx, &fileTask{what: fileRename, path: from, to: to}); err != nil {
+	here, unlock := false, sync.OnceFunc(f.b.open.moving.Unlock)
+	defer unlock()
+	err = f.forwardFree(ctx, &fileTask{what: fileRename, path: from, to: to}, func() { here = true; unlock() })
+	if err != nil || here { // a rename here tells the handles itself
 		return err
 	}
 	dst, err := parsePath(to)

@@ -72,6 +72,12 @@ func (b *Bucket) elsewhere() bool {
 
 // forward has a request done at the home, and returns its outcome when it is seen here. Its content is read from open; nil: from what is here.
 func (b *Bucket) forward(ctx context.Context, r *Request, open func(path []chunk.ID) chunk.Store) (outcome, error) {
+	return b.forwardFree(ctx, r, open, func() {})
+}
+
+// forwardFree is forward by one who holds what the write itself needs where this segment has become the home meanwhile: free lets go of it, before
+// the request is done here.
+func (b *Bucket) forwardFree(ctx context.Context, r *Request, open func(path []chunk.ID) chunk.Store, free func()) (outcome, error) {
 	if b.s.cfg.Forward == nil {
 		return outcome{}, b.notHome(b.Settings())
 	}
@@ -97,7 +103,7 @@ func (b *Bucket) forward(ctx context.Context, r *Request, open func(path []chunk
 	f := &b.s.forwards
 	f.ask(r.Name, a)
 	defer f.forget(r.Name)
-	out, err := b.persist(ctx, r, a)
+	out, err := b.persist(ctx, r, a, free)
 	if err != nil {
 		return out, fmt.Errorf("at the home of bucket %q: %w", b.doc.Load().name, err)
 	}
@@ -105,12 +111,13 @@ func (b *Bucket) forward(ctx context.Context, r *Request, open func(path []chunk
 }
 
 // persist asks until there is an answer, or no use in asking.
-func (b *Bucket) persist(ctx context.Context, r *Request, a *asked) (outcome, error) {
+func (b *Bucket) persist(ctx context.Context, r *Request, a *asked, free func()) (outcome, error) {
 	var unknown error // why the outcome of what was asked is not known
 	began := time.Now()
 	for pause := time.Duration(0); ; pause = min(max(2*pause, forwardPause), time.Second) {
 		set := b.settingsNow()
 		if set.Policy != Home || b.isHome(set.Settings) { // by now
+			free()
 			return b.perform(ctx, r)
 		}
 		answer, err := b.ask(ctx, set, r, a)

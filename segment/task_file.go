@@ -186,10 +186,15 @@ func (f Files) elsewhere() bool { return f.request == nil && f.b.elsewhere() }
 
 // forward has a change made at the home.
 func (f Files) forward(ctx context.Context, t *fileTask) error {
+	return f.forwardFree(ctx, t, func() {})
+}
+
+// forwardFree is that of the bucket.
+func (f Files) forwardFree(ctx context.Context, t *fileTask, free func()) error {
 	if len(t.path)+len(t.to) > maxPaths {
 		return ErrNameTooLong
 	}
-	_, err := f.b.forward(ctx, &Request{verb: verbFile, task: t}, nil)
+	_, err := f.b.forwardFree(ctx, &Request{verb: verbFile, task: t}, nil, free)
 	return err
 }
 

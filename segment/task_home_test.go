@@ -1,10 +1,13 @@
 package segment
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 )
 
 // asking is a request of a verb with arguments for a bucket that [world.furnish] has filled.
@@ -65,6 +68,88 @@ func TestATaskThatIsAskedAgainFindsItsAnswerAtTheNewHome(t *testing.T) {
 				t.Errorf("%s, by %s: it is done again:\n%s", name, how, others(got, before))
 			}
 		}
+	}
+}
+
+// handedUpload completes an upload in parts.
+func handedUpload() handed {
+	return handed{"a completed upload", func(ctx context.Context, b *Bucket) (string, error) {
+		u, err := b.CreateUpload(ctx, "big", Attrs{})
+		if err != nil {
+			return "", err
+		}
+		part, err := b.PartWriter(ctx, "big", u.ID, 1, -1)
+		if err != nil {
+			return "", err
+		}
+		if _, err := part.ReadFrom(strings.NewReader("all of it")); err != nil {
+			return "", err
+		}
+		if _, err := part.CommitPart(ctx, Attrs{ETag: "1"}); err != nil {
+			return "", err
+		}
+		v, err := b.CompleteUpload(ctx, "big", u.ID, []PartRef{{1, "1"}}, Completion{ETag: "all"}, Cond{})
+		if _, gone := b.Upload(ctx, "big", u.ID); err == nil && !errors.Is(gone, ErrNoSuchUpload) {
+			err = fmt.Errorf("the upload is still there: %v", gone)
+		}
+		return v.Attrs.ETag, err
+	}}
+}
+
+// ends says whether something ends within a minute.
+func ends(t *testing.T, what string, do func()) bool {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(time.Minute):
+		t.Errorf("%s does not end", what)
+		return false
+	}
+}
+
+// The home moves to the one who asks while it is asked: then the write is made here, once, as at any home. Nobody else is kept out of the bucket meanwhile.
+func TestTheHomeComesToTheOneWhoAsks(t *testing.T) {
+	waits := []handed{handedUpload(), handedRename("a rename of a directory", "tree/", "wood/", RenameOptions{}), flushing("a flush", "dir/file", 10, nil),
+		handedName("a file renamed", func(ctx context.Context, f Files) error { return f.Rename(ctx, "dir/file", "empty/other") }),
+		handedName("a directory renamed", func(ctx context.Context, f Files) error { return f.Rename(ctx, "dir", "empty/dir") })}
+	for _, x := range waits {
+		t.Run(x.name, func(t *testing.T) {
+			here, first, _ := lockedHome(t, "a", "b")
+			want, refused := x.do(here.ctx, first.box())
+
+			w, a, b := lockedHome(t, "a", "b")
+			b.Segment.cfg.Forward = func(ctx context.Context, _ ID, r *Request) (*Answer, error) {
+				if !ends(t, "a wait for the bucket", func() { b.box().alone()() }) {
+					return nil, ErrNotAsked
+				}
+				if err := a.box().MoveHome(ctx, b.ID()); err != nil {
+					return nil, err
+				}
+				if err := w.pull(b, a); err != nil {
+					return nil, err
+				}
+				return w.exchange(ctx, b, a, r)
+			}
+			var got string
+			var err error
+			if !ends(t, x.name, func() { got, err = x.do(w.ctx, b.box()) }) {
+				t.FailNow()
+			}
+			if got != want || (err == nil) != (refused == nil) {
+				t.Errorf("it tells %s, %v; at the first home %s, %v", got, err, want, refused)
+			}
+			if got, want := b.picture(), first.picture(); got != want {
+				t.Errorf("there is then\n%s; at the first home\n%s", others(got, want), others(want, got))
+			}
+			w.settle()
+			w.verify()
+		})
 	}
 }
 

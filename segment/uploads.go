@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/edgefs/edgefs/chunk"
@@ -309,9 +310,11 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 	if err != nil {
 		return Version{}, err
 	}
+	leave = sync.OnceFunc(leave)
 	defer leave()
 	upload := b.uploadPrefix(key) + id
-	defer b.s.outer.lock(b.id, upload)()
+	unlock := sync.OnceFunc(b.s.outer.lock(b.id, upload))
+	defer unlock()
 	u, err := b.Upload(ctx, key, id)
 	if err != nil {
 		return Version{}, err
@@ -338,7 +341,8 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 	}
 	object := Version{Key: key, Content: m, Attrs: a}
 	if b.elsewhere() {
-		return b.completeElsewhere(ctx, u, c, object)
+		leave() // nobody waits for a peer with the gate
+		return b.completeElsewhere(ctx, u, c, object, unlock)
 	}
 	defer b.s.latches.lock(b.id, key)()
 	put, err := b.planPut(ctx, c, &object, nil)
@@ -356,22 +360,19 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, refs []Part
 }
 
 // completeElsewhere has the object written at the home, under the upload's name: a completion that is tried again, after a crash too, finds it
-// done for as long as that is remembered. The caller holds the upload's latch.
-func (b *Bucket) completeElsewhere(ctx context.Context, u Upload, c Cond, v Version) (Version, error) {
+// done for as long as that is remembered. The caller holds the upload's latch, which unlock lets go of, once.
+func (b *Bucket) completeElsewhere(ctx context.Context, u Upload, c Cond, v Version, unlock func()) (Version, error) {
 	r := &Request{verb: verbPut, key: u.Key, cond: c, put: &v}
 	if name, err := hex.DecodeString(u.ID); err == nil && len(name) == len(r.Name) {
 		r.Name = RequestName(name)
 	}
-	out, err := b.forward(ctx, r, nil)
+	out, err := b.forwardFree(ctx, r, nil, unlock)
 	if err != nil {
 		return Version{}, fmt.Errorf("complete %q: %w", u.Key, err)
 	}
 	v.settle(out)
-	end, err := b.planEnd(ctx, b.uploadPrefix(u.Key)+u.ID)
-	if err == nil {
-		err = b.s.submit(end)
-	}
-	if err != nil { // the object is there; what is left of the upload can be given up
+	unlock()
+	if err := b.AbortUpload(ctx, u.Key, u.ID); err != nil && !errors.Is(err, ErrNoSuchUpload) { // the object is there
 		b.s.cfg.Logger.Warn("a completed upload is still listed", "key", u.Key, "upload", u.ID, "error", err)
 	}
 	return v, nil
