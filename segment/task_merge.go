@@ -15,6 +15,7 @@ type mergeTask struct {
 	from   BucketID
 	policy MergePolicy
 	seen   Vector // of from
+	redo   bool
 }
 
 func (*mergeTask) verb() verb { return verbMerge }
@@ -22,7 +23,7 @@ func (*mergeTask) verb() verb { return verbMerge }
 func (t *mergeTask) appendTo(b []byte) []byte {
 	b = putMessage(b, 1, t.from[:])
 	b = putUint(b, 2, uint64(t.policy))
-	return putSome(b, 3, t.seen.appendTo)
+	return putBool(putSome(b, 3, t.seen.appendTo), 4, t.redo)
 }
 
 func (t *mergeTask) take(f field) (err error) {
@@ -33,6 +34,8 @@ func (t *mergeTask) take(f field) (err error) {
 		t.policy = MergePolicy(f.n)
 	case f.num == 3 && f.typ == protowire.BytesType:
 		t.seen, err = parseVector(f.b)
+	case f.num == 4 && f.typ == protowire.VarintType && f.n == 1:
+		t.redo = true
 	default:
 		err = badFormat("merge")
 	}
@@ -56,7 +59,7 @@ func (t *mergeTask) do(ctx context.Context, b *Bucket, r *Request, _ Cond) (outc
 	if err := from.awaitSeen(ctx, t.seen); err != nil {
 		return outcome{}, fmt.Errorf("%w: %w", err, ErrUnavailable)
 	}
-	done, err := mergeHere(ctx, from, b, MergeOptions{Policy: t.policy, id: id})
+	done, err := mergeHere(ctx, from, b, MergeOptions{Policy: t.policy, Redo: t.redo, id: id})
 	return done.outcome(), err
 }
 
@@ -73,11 +76,11 @@ func (n *names) mergeNamed(id SnapshotID) *mergeDoc {
 }
 
 // forwardMerge has a merge made at the home of the target.
-func forwardMerge(ctx context.Context, from, into *Bucket, p MergePolicy) (Merged, error) {
+func forwardMerge(ctx context.Context, from, into *Bucket, o MergeOptions) (Merged, error) {
 	if err := mergeable(from, into); err != nil {
 		return Merged{}, err
 	}
-	out, err := into.forward(ctx, &Request{verb: verbMerge, task: &mergeTask{from.id, p, from.Seen()}}, nil)
+	out, err := into.forward(ctx, &Request{verb: verbMerge, task: &mergeTask{from.id, o.Policy, from.Seen(), o.Redo}}, nil)
 	if err != nil {
 		return Merged{}, err
 	}

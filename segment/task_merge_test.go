@@ -90,3 +90,38 @@ func TestAMergeThatTheHomeRefusesIsRefused(t *testing.T) {
 	}
 	a.wantHolds("box", before)
 }
+
+// A home that was lost with a part of what it merged: who asks the one that was made in its place says that the merge is to be done again.
+func TestAMergeOfALostHomeIsDoneAgainAtTheNewOne(t *testing.T) {
+	w, a, b := newHome(t, Settings{}, "a", "b", "c")
+	c := w.site("c")
+	a.put("box", "k", "base")
+	a.branch("box", "work")
+	if err := a.bucketNamed("work").Configure(w.ctx, func(s *Settings) error { s.Policy = Newest; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.carry()
+	c.put("work", "k", "branch")
+	w.settle()
+	w.carry()
+	a.merge("work", "box", MergeOptions{})
+	if err := w.sync(b, a, FederationBucket); err != nil { // the document alone; the rest is lost
+		t.Fatal(err)
+	}
+	b.peers["a"], c.peers["a"] = false, false
+	if err := b.box().TakeHome(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	b.Segment.cfg.ForwardPatience, c.Segment.cfg.ForwardPatience = 1, 1
+	from, into := c.bucketNamed("work"), c.box()
+	if _, err := Merge(w.ctx, from, into, MergeOptions{Policy: MergeFail}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("without the merge before it: %v", err)
+	}
+	c.Segment.cfg.ForwardPatience = 1 << 40
+	if m, err := Merge(w.ctx, from, into, MergeOptions{Policy: MergeFail, Redo: true}); err != nil || m != (Merged{Put: 1}) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	c.wantHolds("box", map[string]string{"k": "branch"})
+}

@@ -26,7 +26,7 @@ func sampleTasks() map[string]*Request {
 			set: SetFile{Mode: &mode, Atime: &at, Mtime: &at, ID: FileID{4}}, name: "user.x", value: "y", how: CreateXattr, attrs: []byte("attrs"),
 		}},
 		"flush": {key: "k", put: &Version{Key: "k", Attrs: Attrs{ETag: "e"}}, payload: [][]byte{[]byte("payload")}, task: &flushTask{FileID{1}, &sampleID, at, SetFile{UID: &mode}}},
-		"merge": {task: &mergeTask{BucketID{3}, MergeTheirs, Vector{sampleOrigin: 5}}},
+		"merge": {task: &mergeTask{BucketID{3}, MergeTheirs, Vector{sampleOrigin: 5}, true}},
 	}
 	for _, r := range all {
 		r.Bucket, r.Name, r.verb = BucketID{1, 2}, RequestName{3}, r.task.verb()

@@ -145,7 +145,7 @@ const (
 // A merge that ends early has done a part, and can be done again: it finds what it did. Only one that is whole is remembered.
 func Merge(ctx context.Context, from, into *Bucket, o MergeOptions) (done Merged, err error) {
 	if into.elsewhere() && !o.DryRun {
-		done, err = forwardMerge(ctx, from, into, o.Policy)
+		done, err = forwardMerge(ctx, from, into, o)
 	} else {
 		done, err = mergeHere(ctx, from, into, o)
 	}
