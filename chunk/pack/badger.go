@@ -245,13 +245,20 @@ func (x badgerIndex) Sync() error  { return x.db.Sync() }
 func (x badgerIndex) Reset() error { return x.db.DropAll() }
 func (x badgerIndex) Close() error { return x.db.Close() }
 
-// badgerLog passes on what Badger says; what it does from day to day is for debugging only.
+// badgerLog passes on what Badger says; what it does from day to day is for debugging only. So is what it thinks of the size of its caches, once a minute:
+// they are bounded on purpose, and nobody who operates a segment can size them.
 type badgerLog struct{ log *slog.Logger }
 
-func (l badgerLog) Errorf(f string, a ...any)   { l.log.Error(badgerLine(f, a)) }
-func (l badgerLog) Warningf(f string, a ...any) { l.log.Warn(badgerLine(f, a)) }
-func (l badgerLog) Infof(f string, a ...any)    { l.log.Debug(badgerLine(f, a)) }
-func (l badgerLog) Debugf(f string, a ...any)   { l.log.Debug(badgerLine(f, a)) }
+func (l badgerLog) Errorf(f string, a ...any) { l.log.Error(badgerLine(f, a)) }
+func (l badgerLog) Warningf(f string, a ...any) {
+	if strings.Contains(f, "might be too small") || strings.HasPrefix(f, "Cache life expectancy") {
+		l.log.Debug(badgerLine(f, a))
+		return
+	}
+	l.log.Warn(badgerLine(f, a))
+}
+func (l badgerLog) Infof(f string, a ...any)  { l.log.Debug(badgerLine(f, a)) }
+func (l badgerLog) Debugf(f string, a ...any) { l.log.Debug(badgerLine(f, a)) }
 
 func badgerLine(f string, a []any) string {
 	return "badger: " + strings.TrimSpace(fmt.Sprintf(f, a...))

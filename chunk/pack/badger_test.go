@@ -2,9 +2,11 @@ package pack
 
 import (
 	"bytes"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/edgefs/edgefs/chunk"
@@ -112,5 +114,20 @@ func damageFile(t *testing.T, rng *rand.Rand, name string) {
 	for i := at; i < min(at+1+rng.IntN(4), len(b)); i++ {
 		_, err = f.WriteAt([]byte{b[i] ^ byte(1+rng.IntN(255))}, int64(i))
 		must(t, err)
+	}
+}
+
+// What Badger thinks of its caches is no warning to who operates a segment; what else it warns of is.
+func TestBadgersCachesAreNoWarning(t *testing.T) {
+	var said strings.Builder
+	l := badgerLog{slog.New(slog.NewTextHandler(&said, nil))}
+	l.Warningf("%s might be too small. Metrics: %s\n", "Block cache", "hit: 1")
+	l.Warningf("Cache life expectancy (in seconds): %+v\n", 2)
+	if said.Len() > 0 {
+		t.Errorf("said %s", said.String())
+	}
+	l.Warningf("a table is damaged: %d", 7)
+	if !strings.Contains(said.String(), "level=WARN") {
+		t.Errorf("said %q", said.String())
 	}
 }
