@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -101,9 +102,9 @@ func (l lock) shown() Lock {
 	out := Lock{LegalHold: l.legal}
 	switch {
 	case l.compliance >= l.governance && l.compliance > 0:
-		out.Mode, out.Until = Compliance, time.UnixMilli(int64(l.compliance)).UTC()
+		out.Mode, out.Until = Compliance, endOf(l.compliance)
 	case l.governance > 0:
-		out.Mode, out.Until = Governance, time.UnixMilli(int64(l.governance)).UTC()
+		out.Mode, out.Until = Governance, endOf(l.governance)
 	}
 	return out
 }
@@ -117,6 +118,25 @@ func (l lock) binds(now time.Time, bypass bool) bool {
 	ms := uint64(now.UnixMilli())
 	return l.legal || l.compliance > ms || l.governance > ms && !bypass
 }
+
+// reasons is what binds at a moment, for people.
+func (l lock) reasons(now time.Time, bypass bool) string {
+	var all []string
+	ms := uint64(now.UnixMilli())
+	if l.compliance > ms {
+		all = append(all, "compliance until "+moment(endOf(l.compliance)))
+	}
+	if l.governance > ms && !bypass {
+		all = append(all, "governance until "+moment(endOf(l.governance)))
+	}
+	if l.legal {
+		all = append(all, "a legal hold")
+	}
+	return strings.Join(all, ", ")
+}
+
+// endOf is the end of a retention.
+func endOf(ms uint64) time.Time { return time.UnixMilli(int64(ms)).UTC() }
 
 // changed is the lock after a change, which may shorten a retention that is over, and one of governance by who bypasses it.
 func (l lock) changed(c LockChange, now time.Time, bypass bool) (lock, error) {
@@ -136,9 +156,9 @@ func (l lock) changed(c LockChange, now time.Time, bypass bool) (lock, error) {
 	case c.Retention.Mode != NoRetention && until <= ms:
 		return l, fmt.Errorf("a retention until %v is over: %w", c.Retention.Until, ErrInvalidArgument)
 	case l.compliance > ms && to.compliance < l.compliance:
-		return l, fmt.Errorf("compliance until %v is not shortened: %w", l.shown().Until, ErrLocked)
+		return l, fmt.Errorf("compliance until %s is not shortened: %w", moment(endOf(l.compliance)), ErrLocked)
 	case l.governance > ms && until < l.governance && !bypass:
-		return l, fmt.Errorf("governance until %v is not shortened without saying so: %w", l.shown().Until, ErrLocked)
+		return l, fmt.Errorf("governance until %s is not shortened without saying so: %w", moment(endOf(l.governance)), ErrLocked)
 	}
 	return out, nil
 }
@@ -162,8 +182,7 @@ func (v *Version) Lock() Lock { return v.together().shown() }
 // mayGo refuses the removal of a locked version: by the clock of who writes it, for a merge has none.
 func (v *Version) mayGo(now time.Time, bypass bool) error {
 	if v.together().binds(now, bypass) {
-		l := v.Lock()
-		return fmt.Errorf("version %s of %q is kept (retention %v until %v, legal hold %t): %w", v.VersionID, v.Key, l.Mode, l.Until.Format(time.RFC3339), l.LegalHold, ErrLocked)
+		return fmt.Errorf("version %s of %q is kept by %s: %w", v.VersionID, v.Key, v.together().reasons(now, bypass), ErrLocked)
 	}
 	return nil
 }

@@ -271,3 +271,24 @@ func TestAPowerCutLeavesNoNewVersionUnlocked(t *testing.T) {
 		}
 	}
 }
+
+// What keeps a version is said as people say it: only what binds, each with its end.
+func TestALockSaysWhatItKeepsAVersionBy(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	at := func(hours int) uint64 { return uint64(now.Add(time.Duration(hours) * time.Hour).UnixMilli()) }
+	for _, c := range []struct {
+		l      lock
+		bypass bool
+		want   string
+	}{
+		{lock{legal: true}, false, "a legal hold"},
+		{lock{governance: at(1)}, false, "governance until 2026-05-01T13:00:00.000Z"},
+		{lock{governance: at(-1), compliance: at(2)}, false, "compliance until 2026-05-01T14:00:00.000Z"},
+		{lock{governance: at(3), compliance: at(2), legal: true}, false, "compliance until 2026-05-01T14:00:00.000Z, governance until 2026-05-01T15:00:00.000Z, a legal hold"},
+		{lock{governance: at(3), legal: true}, true, "a legal hold"},
+	} {
+		if got := c.l.reasons(now, c.bypass); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.l, got, c.want)
+		}
+	}
+}

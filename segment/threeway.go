@@ -232,7 +232,7 @@ func (m *merge) run(ctx context.Context) error {
 			return err
 		}
 		if n := m.done.Conflicts; n > 0 {
-			return fmt.Errorf("%d keys were changed on both sides: %w", n, ErrMergeConflict)
+			return fmt.Errorf("%d changed on both sides: %w", n, ErrMergeConflict)
 		}
 		m.done = Merged{}
 	}
