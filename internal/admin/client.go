@@ -161,7 +161,9 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		err = cmp.Or(sent.err(), explain(err))
+		if err = cmp.Or(sent.err(), explain(err)); err == ctx.Err() && r.method != http.MethodGet && sent.asked() {
+			err = &Undecided{err}
+		}
 		done()
 		return nil, err
 	}

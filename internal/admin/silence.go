@@ -76,16 +76,19 @@ type content struct {
 	io.Reader
 	s      *silence
 	failed error
+	whole  bool // all of it was read
 }
 
 func (c *content) Read(p []byte) (int, error) {
 	c.turn(false)
 	n, err := c.Reader.Read(p)
-	if err != nil && err != io.EOF {
-		c.s.mu.Lock()
+	c.s.mu.Lock()
+	if err == io.EOF {
+		c.whole = true
+	} else if err != nil {
 		c.failed = err
-		c.s.mu.Unlock()
 	}
+	c.s.mu.Unlock()
 	c.turn(true)
 	return n, err
 }
@@ -103,6 +106,13 @@ func (c *content) err() error {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	return c.failed
+}
+
+// asked says whether the request may have been sent as a whole.
+func (c *content) asked() bool {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	return c.Reader == nil || c.whole
 }
 
 // answerBody is an answer on its way.

@@ -257,3 +257,32 @@ func TestAFullQueueOfConnectionsIsExplained(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Who gives up on a call that asked for a change is told that it may have been made; not of one that only asks, or was not asked to its end.
+func TestWhoGivesUpOnAChangeIsToldThatItIsNotKnown(t *testing.T) {
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		hang(w, r)
+	}
+	against(t, serve, func(t *testing.T, c *Client) {
+		for name, call := range map[string]struct {
+			do   func(context.Context) error
+			want bool
+		}{
+			"a listing": {func(ctx context.Context) error { _, err := c.Buckets(ctx); return err }, false},
+			"a rename":  {func(ctx context.Context) error { _, err := c.Rename(ctx, "b", Rename{From: "k", To: "l"}); return err }, true},
+			"a delete":  {func(ctx context.Context) error { _, err := c.Delete(ctx, "b", DeleteRequest{Key: "k"}); return err }, true},
+			"a put that is half sent": {func(ctx context.Context) error {
+				_, err := c.Put(ctx, "b", PutRequest{Key: "k"}, &slowly{100, time.Second})
+				return err
+			}, false},
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(5*time.Second, cancel)
+			err := call.do(ctx)
+			if !errors.Is(err, context.Canceled) || errors.As(err, new(*Undecided)) != call.want {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}

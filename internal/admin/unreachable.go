@@ -74,3 +74,11 @@ func outcome(method string) string {
 	}
 	return " (whether it did what it was asked is not known)"
 }
+
+// Undecided is a call that its caller gave up on, by its context, after it had asked for a change and before there was an answer: whether that was made is not known.
+type Undecided struct{ Err error }
+
+func (u *Undecided) Error() string { return u.Err.Error() + outcome(http.MethodPost) }
+
+// Unwrap is why the caller gave up.
+func (u *Undecided) Unwrap() error { return u.Err }
