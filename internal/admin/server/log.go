@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -77,7 +78,7 @@ func (s *Server) keyLog(w http.ResponseWriter, r *http.Request, b *segment.Bucke
 		}
 	}
 	if len(found) == 0 && after == nil {
-		return segment.ErrNoSuchKey
+		return fmt.Errorf("%q: %w", key, segment.ErrNoSuchKey)
 	}
 	return ok(w, page)
 }

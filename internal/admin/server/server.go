@@ -131,7 +131,7 @@ func (s *Server) wrap(h handler) http.Handler {
 		}
 		e := refusal(err)
 		level := slog.LevelDebug
-		if e.Code == admin.Internal {
+		if e.Code == admin.Internal && r.Context().Err() == nil { // a client that has gone away is no fault
 			level = slog.LevelError
 		}
 		s.Logger.Log(r.Context(), level, "admin request refused", "method", r.Method, "path", r.URL.Path, "code", string(e.Code), "error", err)

@@ -1,6 +1,12 @@
 package server
 
 import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -45,5 +51,31 @@ func TestAClientReadsOneStateAsOfATime(t *testing.T) {
 	}
 	if len(told) != 1 {
 		t.Errorf("told %+v", told)
+	}
+}
+
+// A client that goes away in the middle of a call is no fault of the segment, and its log has no error.
+func TestAClientThatGoesAwayIsNoError(t *testing.T) {
+	s := newServer(t)
+	var said strings.Builder
+	s.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	h := s.wrap(func(http.ResponseWriter, *http.Request) error { cancel(); return ctx.Err() })
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "POST", "/", nil))
+	if said.Len() > 0 {
+		t.Errorf("the log says %s", said.String())
+	}
+	s.wrap(func(http.ResponseWriter, *http.Request) error { return io.ErrNoProgress }).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil))
+	if !strings.Contains(said.String(), "level=ERROR") {
+		t.Errorf("of a fault the log says %q", said.String())
+	}
+}
+
+// The history of a key that is not there names the key.
+func TestTheLogOfNoKeyNamesIt(t *testing.T) {
+	c := onSocket(t)
+	must(c.CreateBucket(t.Context(), admin.NewBucket{Name: "photos"}))(t)
+	if _, err := c.KeyLog(t.Context(), "photos", "cat", "", 1); !errors.Is(err, &admin.Error{Code: admin.NoSuchKey}) || !strings.Contains(err.Error(), `"cat"`) {
+		t.Errorf("%v", err)
 	}
 }
