@@ -19,7 +19,7 @@ import (
 func (a *app) bucketCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bucket",
-		Short: "Create, list, show, set and delete buckets",
+		Short: "Create, list, show, set, rename and delete buckets, and move their homes",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -65,6 +65,9 @@ func explain(err error) failure {
 		f.Code = codeInvalid
 	case errors.Is(err, context.Canceled):
 		f.Code, f.Message = codeInterrupted, "interrupted"
+		if errors.As(err, new(*admin.Undecided)) {
+			f.Message, f.Hint = "interrupted: whether what was asked for was done is not known", "look, or ask again"
+		}
 	case errors.As(err, &refused):
 		f.Code, f.Reason, f.Hint = refusalCode(refused.Code), string(refused.Code), refusalHint(refused.Code)
 	case errors.Is(err, fs.ErrPermission):
@@ -122,6 +125,16 @@ func refusalHint(c admin.Code) string {
 		return "edgefs device list lists the devices"
 	case admin.DeviceHolds:
 		return "edgefs device drain moves it to the others; --lose loses it"
+	case admin.BucketNotEmpty:
+		return "edgefs rm -r deletes its files, with --all-versions their versions too, edgefs snapshot delete its snapshots"
+	case admin.Unmerged:
+		return "edgefs merge brings them into its parent, --force gives them up"
+	case admin.MergeConflict:
+		return "--dry-run lists them; --ours, --theirs, or neither, says what becomes of them"
+	case admin.NotHome:
+		return "ask that segment; edgefs bucket home moves the home"
+	case admin.Locked:
+		return "edgefs stat shows the lock"
 	case admin.TargetExists:
 		return "--force writes over it"
 	case admin.Full:

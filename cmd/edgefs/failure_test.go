@@ -83,6 +83,7 @@ func TestWhatEachErrorIsCalled(t *testing.T) {
 		{&fs.PathError{Op: "open", Path: "keys", Err: syscall.EACCES}, codeDenied, 1},
 		{&admin.Unreachable{Message: "gone", Err: fs.ErrNotExist}, codeUnreachable, 4},
 		{context.Canceled, codeInterrupted, 130},
+		{&admin.Undecided{Err: context.Canceled}, codeInterrupted, 130},
 		{&partialError{failure{Code: codeNotFound}}, codeNotFound, 3},
 		{errors.New("anything else"), codeFailed, 1},
 	} {
@@ -137,4 +138,26 @@ func TestAStoppedSegmentIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	good(t, "status")
+}
+
+// What is refused for what there is says what can be done about that.
+func TestRefusalsSayWhatToDo(t *testing.T) {
+	for code, hint := range map[admin.Code]string{
+		admin.BucketNotEmpty: "edgefs rm -r", admin.Unmerged: "edgefs merge", admin.MergeConflict: "--dry-run", admin.NotHome: "edgefs bucket home",
+		admin.Locked: "edgefs stat", admin.TargetExists: "--force",
+	} {
+		if f := explain(fmt.Errorf("rm a/b: %w", &admin.Error{Code: code})); !strings.Contains(f.Hint, hint) {
+			t.Errorf("%s: %q", code, f.Hint)
+		}
+	}
+}
+
+// Who interrupts a change is told that it may have been made.
+func TestAnInterruptedChangeIsSaidToBeInDoubt(t *testing.T) {
+	if f := explain(fmt.Errorf("mv a/b: %w", &admin.Undecided{Err: context.Canceled})); !strings.Contains(f.Message, "not known") {
+		t.Errorf("%+v", f)
+	}
+	if f := explain(fmt.Errorf("ls a: %w", context.Canceled)); f.Message != "interrupted" || f.Hint != "" {
+		t.Errorf("%+v", f)
+	}
 }

@@ -118,7 +118,7 @@ func (a *app) keyLog(ctx context.Context, p place, most int) error {
 	for told := 0; told < most; {
 		page, err := client.KeyLog(ctx, p.bucket, p.key, next, min(most-told, admin.MaxPage))
 		if err != nil {
-			return all.end(err)
+			return all.end(fmt.Errorf("log %s: %w", p, err))
 		}
 		for _, v := range page.Versions {
 			if err := all.add(v, versionText(v)); err != nil {

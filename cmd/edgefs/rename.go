@@ -21,8 +21,8 @@ func (a *app) renameCommand() *cobra.Command {
 or sending their content. A file whose new name ends in a slash keeps the last part of its name below that.
 
 What is at the new name is not written over, unless --force is given; of a directory, --force writes over the files that are there under the same
-names, and leaves the others. Some 130,000 files can move at once. In a bucket with versioning the old versions stay under the old name,
-and so do locks: what has the new name is not locked.`,
+names, and leaves the others. However many files there are, they move at once; of more than some 130,000 the bucket's writers wait meanwhile, its readers do not.
+In a bucket with versioning the old versions stay under the old name, and so do locks: what has the new name is not locked.`,
 		Example: `  edgefs mv photos/cat.jpg photos/pets/felix.jpg
   edgefs mv photos/2026/ photos/archive/2026/`,
 		Args: cobra.ExactArgs(2),

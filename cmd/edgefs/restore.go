@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -86,18 +85,26 @@ func restoreText(e admin.RestoreEvent) string {
 
 // restoreEnded says how far one came that did not come to its end, and how the rest is done.
 func (a *app) restoreEnded(at admin.RestoreEvent, from, prefix string, err error) error {
-	switch {
-	case at == admin.RestoreEvent{}:
+	if at == (admin.RestoreEvent{}) {
 		return err
-	case !errors.Is(err, context.Canceled):
-		return fmt.Errorf("%s: %w", restoreText(at), err)
 	}
 	for _, s := range a.states {
 		if s.Bucket == from {
 			from = s.State // the same words may mean a later state by then
 		}
 	}
-	e := failed(codeInterrupted, "interrupted: %s", restoreText(at))
-	e.hint = fmt.Sprintf("edgefs restore %s does the rest", word(from+"/"+prefix))
-	return e
+	rest := fmt.Sprintf("edgefs restore %s does the rest", word(from+"/"+prefix))
+	f := explain(err)
+	switch {
+	case f.Code == codeInterrupted:
+		f.Message = "interrupted: " + restoreText(at)
+		f.Hint = rest
+	case f.Hint == "":
+		f.Message = restoreText(at) + ": " + f.Message
+		f.Hint = rest
+	default:
+		f.Message = restoreText(at) + ": " + f.Message
+		f.Hint += "; " + rest
+	}
+	return &partialError{f}
 }

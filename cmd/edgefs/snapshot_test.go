@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"github.com/edgefs/edgefs/internal/admin"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/edgefs/edgefs/internal/admin"
 )
 
 // A command that reads as of a time says which state that is.
@@ -148,4 +150,26 @@ func TestSnapshots(t *testing.T) {
 	bad(t, 2, "say --yes", "snapshot", "delete", "photos@monday")
 	good(t, "snapshot", "delete", "photos@monday", "--yes")
 	bad(t, 3, "no such snapshot", "snapshot", "delete", "photos@monday", "--yes")
+}
+
+// Whatever ends a restore that has begun, its failure says how the rest is done, of the same state.
+func TestARestoreThatEndsEarlySaysHowTheRestIsDone(t *testing.T) {
+	a := &app{states: []admin.AsOf{{Bucket: "photos@2h", State: "photos@2026-11-20T12:00:00.000Z"}}}
+	at := admin.RestoreEvent{Put: 1, Differed: 3}
+	const rest = "edgefs restore photos@2026-11-20T12:00:00.000Z/2026/ does the rest"
+	for _, c := range []struct {
+		err                 error
+		code, message, hint string
+	}{
+		{context.Canceled, codeInterrupted, "interrupted: 1 of 3 keys done", rest},
+		{&admin.Unreachable{Message: "gone"}, codeUnreachable, "1 of 3 keys done: gone", rest},
+		{&admin.Error{Code: admin.Full, Message: "full"}, codeFull, "1 of 3 keys done: full", refusalHint(admin.Full) + "; " + rest},
+	} {
+		if f := explain(a.restoreEnded(at, "photos@2h", "2026/", c.err)); f.Code != c.code || f.Message != c.message || f.Hint != c.hint {
+			t.Errorf("%v: %+v", c.err, f)
+		}
+	}
+	if f := explain(a.restoreEnded(admin.RestoreEvent{}, "photos@2h", "", context.Canceled)); f.Hint != "" {
+		t.Errorf("of one that had not begun: %+v", f)
+	}
 }
