@@ -3,6 +3,7 @@ package pack
 import (
 	"errors"
 	"path"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,4 +184,30 @@ func TestTheIndexMayLieElsewhere(t *testing.T) {
 			t.Error("the index that nobody uses any more is still there")
 		}
 	}
+}
+
+func TestNobodyAsksAStalledDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, fault := slow(t)
+		chunks := chunktest.Chunks(crashDomain, 1, 20, 3000)
+		view := s.Device.Open(crashDomain, chunk.Data)
+		must(t, view.Put(t.Context(), chunks))
+		held := make(chan struct{})
+		var asked atomic.Int64
+		fault.Inject(func(vfs.Op) error { asked.Add(1); <-held; return nil })
+		for range 10 {
+			if err := view.Get(t.Context(), chunktest.IDs(chunks), func(chunk.Chunk) error { return nil }); !errors.Is(err, ErrStalled) {
+				t.Errorf("get: %v", err)
+			}
+			if _, err := s.Room(); !errors.Is(err, ErrStalled) {
+				t.Errorf("room: %v", err)
+			}
+		}
+		synctest.Wait()
+		if n := asked.Load(); n != 1 {
+			t.Errorf("%d operations wait for the disk", n)
+		}
+		fault.Inject(nil)
+		close(held)
+	})
 }

@@ -263,3 +263,32 @@ func TestAStartDoesNotWaitForASlowDevice(t *testing.T) {
 		n.wantAll(chunks)
 	})
 }
+
+// TestALongStartSaysHowFarItIs opens a device whose disk takes its time for each pack.
+func TestALongStartSaysHowFarItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, 2)
+		n.opts.Patience = 10 * time.Second
+		chunks := chunktest.Chunks(domain, 1, 400, 3000)
+		n.spread(chunks)
+		must(t, n.Close())
+		slow := n.disks[folder(1)]
+		slow.index = pack.NewMemoryIndex() // lost
+		slow.Inject(func(vfs.Op) error { time.Sleep(time.Second); return nil })
+		n.Store = nil
+		n.reopen()
+		var st Status
+		for st = n.status(1); st.State == Opening && st.Opened < 2; st = n.status(1) {
+			time.Sleep(time.Second)
+		}
+		if st.State != Opening || st.Opened >= st.Of {
+			t.Errorf("the device is %+v", st)
+		}
+		n.wantAll(n.on(0, chunks))
+		slow.Inject(nil)
+		for n.status(1).State == Opening {
+			time.Sleep(time.Second)
+		}
+		n.wantAll(chunks)
+	})
+}

@@ -83,13 +83,29 @@ func (m *member) tryOpen() error {
 			o.Owner = pack.Owner{}
 		}
 	}
-	o.Opening = func(packs, of int) { m.opened.Store(int64(packs)); m.packs.Store(int64(of)) }
+	o.Opening = m.opening()
 	d, err := pack.Open(m.ctx, o)
 	if err != nil {
 		return m.absent(err)
 	}
 	m.enter(d)
 	return nil
+}
+
+// tellEvery is how often the log says how far a device is that takes long to open.
+const tellEvery = 5 * time.Second
+
+// opening notes how far the device is opened, and has the log say so: until the segment serves, nobody else does.
+func (m *member) opening() func(packs, of int) {
+	told := time.Now()
+	return func(packs, of int) {
+		m.opened.Store(int64(packs))
+		m.packs.Store(int64(of))
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			m.s.log.Info("the packs of a device are being looked at", "dir", m.folder, "packs", packs, "of", of)
+		}
+	}
 }
 
 func (m *member) absent(why error) error {

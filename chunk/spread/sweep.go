@@ -19,6 +19,8 @@ type part struct {
 	folder string
 }
 
+var _ chunk.Sweeper = (*Store)(nil)
+
 var errNothingToSweep = fmt.Errorf("%w: no device can be collected", chunk.ErrUnavailable)
 
 // Condemn is [chunk.Sweeper].
