@@ -192,6 +192,7 @@ func TestNobodyAsksAStalledDisk(t *testing.T) {
 		chunks := chunktest.Chunks(crashDomain, 1, 20, 3000)
 		view := s.Device.Open(crashDomain, chunk.Data)
 		must(t, view.Put(t.Context(), chunks))
+		must(t, view.Get(t.Context(), chunktest.IDs(chunks), func(chunk.Chunk) error { return nil })) // the pack is open
 		held := make(chan struct{})
 		var asked atomic.Int64
 		fault.Inject(func(vfs.Op) error { asked.Add(1); <-held; return nil })
