@@ -567,12 +567,13 @@ func oldest(losers []*Version, named map[VersionID]bool, n int) bool {
 	return true
 }
 
-// elsewhere says whether another bucket has a version of a put's content: it was merged, perhaps.
+// elsewhere says whether another bucket has a version of a put's content, or one that was tagged there since it came with a branch: it was merged,
+// perhaps.
 func (o *oracle) elsewhere(id BucketID, v *Version) bool {
 	for other, all := range o.written {
 		for _, r := range all {
 			for _, e := range r.effects {
-				if other != id && e.hold != nil && alike(e.hold, v) {
+				if other != id && (e.hold != nil && alike(e.hold, v) || e.key == v.Key && e.amends(r)) {
 					return true
 				}
 			}
