@@ -158,7 +158,13 @@ func family(a, b *Bucket) (branch *Bucket, err error) {
 			return pair[0], nil
 		}
 	}
-	return nil, fmt.Errorf("neither of %q and %q is a branch of the other: %w", a.doc.Load().name, b.doc.Load().name, ErrInvalidArgument)
+	way := ""
+	if x, y := a.doc.Load().origin, b.doc.Load().origin; a.id != b.id && x != nil && y != nil && x.parent == y.parent {
+		if parent := a.s.bucket(x.parent); parent != nil && !parent.gone() {
+			way = fmt.Sprintf(", merge one into %q, and that into the other", parent.doc.Load().name)
+		}
+	}
+	return nil, fmt.Errorf("neither of %q and %q is a branch of the other%s: %w", a.doc.Load().name, b.doc.Load().name, way, ErrInvalidArgument)
 }
 
 // mergeBase is the state as of which a branch and its parent know the same. It fails with ErrUnavailable while what the last merge did, or its

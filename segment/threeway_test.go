@@ -258,6 +258,8 @@ func TestWhatCannotBeMerged(t *testing.T) {
 	} {
 		if _, err := Merge(w.ctx, a.bucketNamed(pair[0]), a.bucketNamed(pair[1]), MergeOptions{}); !errors.Is(err, want) {
 			t.Errorf("%v: %v", pair, err)
+		} else if way := strings.Contains(err.Error(), `merge one into "photos"`); way != (pair == [2]string{"one", "two"}) {
+			t.Errorf("%v: the way by the parent: %v", pair, err)
 		}
 	}
 }
