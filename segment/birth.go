@@ -137,6 +137,7 @@ func (s *Segment) bearing(pos uint64, parent *Bucket, i *sealItem) {
 		s.names.docs[doc.id] = b.doc.Load()
 	}
 	s.names.call(s, doc.id)
+	s.names.stale = true
 	s.names.relive()
 }
 

@@ -56,7 +56,7 @@ func (n *names) takeName(s *Segment, rest string, v *Version) error {
 	}
 	n.given[id] = givenName{string(d), v.HLC}
 	n.call(s, id)
-	n.relive()
+	n.stale = true
 	return nil
 }
 

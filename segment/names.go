@@ -136,6 +136,7 @@ type names struct {
 	marks        map[SnapshotID]bool         // snapshots all of whose nodes are here
 	forgotten    chan struct{}               // of one: a mark may stand for nothing any more
 	live         map[string]BucketID         // the older of the buckets of a name that are not deleted: they have it, whatever others do
+	stale        bool                        // live is to be worked out anew
 
 	dropped map[BucketID]map[ID]droppedDoc // losers that bounds have cost, by who was the home
 }
@@ -149,8 +150,12 @@ func (n *names) init() {
 	n.dropped = map[BucketID]map[ID]droppedDoc{}
 }
 
-// relive works the live names out anew. The caller holds mu.
+// relive works the live names out anew, where they are stale. It looks at all buckets. The caller holds mu.
 func (n *names) relive() {
+	if !n.stale {
+		return
+	}
+	n.stale = false
 	clear(n.live)
 	for id, doc := range n.docs {
 		if n.deleted[id] {
@@ -224,9 +229,14 @@ func (n *names) load(ctx context.Context, s *Segment) error {
 		if err != nil {
 			return fmt.Errorf("read the federation's documents: %w", err)
 		}
-		n.take(s, v.Key, v)
+		n.mu.Lock()
+		n.takeOne(s, v.Key, v)
+		n.mu.Unlock()
 		snapshots[v.Key] = true
 	}
+	n.mu.Lock()
+	n.relive()
+	n.mu.Unlock()
 	n.keepSnapshots(snapshots)
 	return nil
 }
@@ -236,6 +246,12 @@ func (n *names) load(ctx context.Context, s *Segment) error {
 func (n *names) take(s *Segment, key string, v *Version) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.takeOne(s, key, v)
+	n.relive()
+}
+
+// takeOne is take of one of many, which leaves the names as they were. The caller holds mu.
+func (n *names) takeOne(s *Segment, key string, v *Version) {
 	if err := n.takeLocked(s, key, v); err != nil {
 		s.cfg.Logger.Error("a document of the federation cannot be read; it is left out here", "key", key, "error", err)
 	}
@@ -258,7 +274,7 @@ func (n *names) takeLocked(s *Segment, key string, v *Version) error {
 		n.docs[doc.id] = doc
 		s.addBucket(doc)
 		n.call(s, doc.id)
-		n.relive()
+		n.stale = true
 		if doc.origin != nil {
 			n.tellSnapshots()
 		}
@@ -267,14 +283,13 @@ func (n *names) takeLocked(s *Segment, key string, v *Version) error {
 		if err != nil {
 			return err
 		}
-		n.deleted[id] = v != nil
+		n.deleted[id], n.stale = v != nil, true
 		delete(n.ended, id)
 		if v != nil && len(v.Data) > 0 {
 			if n.ended[id], err = parseVector(v.Data); err != nil {
 				return err
 			}
 		}
-		n.relive()
 	case docSnapshot:
 		return n.takeSnapshot(rest, v)
 	case docName:
