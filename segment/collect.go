@@ -151,7 +151,10 @@ func (c *collection) run(ctx context.Context) (err error) {
 		return err
 	}
 	c.tell(CollectFolds, 0)
-	defer c.s.sparing.keepLog()()
+	if err := c.s.foldEach(ctx); err != nil {
+		return err
+	}
+	defer c.s.sparing.keepLog()() // what was left behind before, no start from the states to come goes through
 	if err := c.s.renewStates(ctx); err != nil {
 		return err
 	}

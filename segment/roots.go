@@ -149,11 +149,8 @@ func (s *Segment) rootsOfStates(r *rootSet) error {
 	return nil
 }
 
-// renewStates makes both states that are kept such that name little that is of the past: the state of a bucket as of its last fold.
+// renewStates makes both states that are kept such that name little that is of the past, behind [Segment.foldEach]: the state of a bucket as of its last fold.
 func (s *Segment) renewStates(ctx context.Context) error {
-	if err := s.foldEach(ctx); err != nil {
-		return err
-	}
 	for range statesKept {
 		if err := s.checkpoint(ctx); err != nil {
 			return err
