@@ -52,24 +52,18 @@ func TestALifeWithCollections(t *testing.T) {
 		}
 	}
 	for seed := range n {
-		l := &lifeOf{lone: newLone(t), rng: rand.New(rand.NewPCG(uint64(seed), 9)), keys: map[string]map[string]int{}, handles: map[*FileHandle]openFile{}}
-		func() {
-			defer func() {
-				if t.Failed() {
-					t.Logf("seed %d", seed)
-				}
-			}()
+		ok := t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			l := &lifeOf{lone: newLone(t), rng: rand.New(rand.NewPCG(uint64(seed), 9)), keys: map[string]map[string]int{}, handles: map[*FileHandle]openFile{}}
 			l.bucket(lifeBucket)
 			l.keys[lifeBucket] = map[string]int{}
 			for range 30 {
 				l.step()
 			}
 			l.end()
-		}()
-		if t.Failed() {
+		})
+		if !ok {
 			return
 		}
-		l.close()
 	}
 }
 
