@@ -56,8 +56,8 @@ func writeStatus(w io.Writer, s admin.Status) {
 		}
 	}
 	line("holds", "%s in %s, %s", counted(s.Objects, "object"), counted(int64(s.Buckets), "bucket"), bytesText(s.Bytes))
-	line("chunks", "%d, %s; %d cached, %s; %s take %s, %s are free", s.Storage.Chunks, bytesText(s.Storage.Bytes),
-		s.Storage.CachedChunks, bytesText(s.Storage.CachedBytes), counted(int64(len(s.Storage.Devices)), "device"), bytesText(s.Storage.DeviceBytes), bytesText(s.Storage.FreeBytes))
+	line("chunks", "%d, %s; %d cached, %s; %s of disk on %s, %s are free", s.Storage.Chunks, bytesText(s.Storage.Bytes),
+		s.Storage.CachedChunks, bytesText(s.Storage.CachedBytes), bytesText(s.Storage.DeviceBytes), counted(int64(len(s.Storage.Devices)), "device"), bytesText(s.Storage.FreeBytes))
 	if s.Storage.ExposedWhy != "" {
 		line("exposed", "not known: %s (edgefs verify tells more)", s.Storage.ExposedWhy)
 	}
