@@ -93,7 +93,7 @@ bench: build ## The figures, each beside its raw limit in the same run, in under
 .PHONY: bench-full
 bench-full: ## What ten million keys cost, with a store that is kept in BENCH_DIR; the first run takes some 30 minutes and 24 GiB
 	$(GO) build -o bin/scale ./test/scale
-	bin/scale -keys 10000000 -file 10737418240 -dir "$(BENCH_DIR)" $(BENCH)
+	GOMEMLIMIT=$${GOMEMLIMIT:-640MiB} bin/scale -keys 10000000 -file 10737418240 -dir "$(BENCH_DIR)" $(BENCH)
 
 .PHONY: scale
 scale: ## The same for KEYS keys, in a temporary folder (a million in two minutes and 4 GiB of disk)
