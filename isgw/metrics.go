@@ -84,6 +84,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.rtt, st.RTT.Seconds(), peer)
 		gauge(c.skew, st.Skew.Seconds(), peer)
 		for direction, lag := range map[string]Lag{"in": st.In, "out": st.Out} {
+			if !lag.Known {
+				continue
+			}
 			gauge(c.lagSeconds, lag.Age.Seconds(), peer, direction)
 			gauge(c.lagEntries, float64(lag.Entries), peer, direction)
 			gauge(c.lagBytes, float64(lag.Bytes), peer, direction)

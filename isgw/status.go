@@ -18,9 +18,8 @@ type LinkStatus struct {
 	RTT       time.Duration
 	Skew      time.Duration // the peer's clock minus this one's
 
-	Out      Lag  // how far the peer is behind this segment
-	OutKnown bool // false until the peer was connected since the links were opened
-	In       Lag  // how far this segment is behind the peer, as the peer said last
+	Out Lag // how far the peer is behind this segment
+	In  Lag // how far this segment is behind the peer, as the peer said last
 
 	Bytes    map[string]Bytes // by kind: control, feed, sync, payload
 	Records  uint64           // taken from the peer's feed
@@ -35,6 +34,7 @@ type LinkStatus struct {
 
 // Lag is how far one side is behind the other. While a link is cut it grows by what the log of the side ahead grows, its housekeeping too.
 type Lag struct {
+	Known   bool   // false until the peer was connected since the links were opened: nothing else is said then
 	Entries uint64 // of the log
 	Bytes   uint64 // sent and not acknowledged
 	Age     time.Duration
@@ -50,11 +50,10 @@ func (l *Links) Status() []LinkStatus {
 }
 
 func (k *link) status() LinkStatus {
-	st := LinkStatus{Peer: k.peer(), Bytes: map[string]Bytes{}, Out: lagOf(k.lag())}
+	st := LinkStatus{Peer: k.peer(), Bytes: map[string]Bytes{}, Out: lagOf(k.lag(), k.gap.isKnown())}
 	for i := range kinds {
 		st.Bytes[i.String()] = k.traffic.bytes(i)
 	}
-	st.OutKnown = k.gap.isKnown()
 	st.Stopped = k.stoppedBuckets()
 	t := &k.traffic
 	st.Records, st.Syncs, st.Fetches, st.Fetched = t.records.Load(), t.syncs.Load(), t.fetches.Load(), t.fetched.Load()
@@ -65,7 +64,7 @@ func (k *link) status() LinkStatus {
 	if k.last != nil {
 		st.LastError = k.last.Error()
 	}
-	st.In = lagOf(k.behind)
+	st.In = lagOf(k.behind, !k.heard.IsZero())
 	if s := k.current; s != nil {
 		st.Address, st.Dialed = s.conn.Addr(), s.conn.Dialed()
 		st.RTT, st.Skew = s.roundTrip(), time.Duration(s.skew.Load())
@@ -75,7 +74,7 @@ func (k *link) status() LinkStatus {
 	return st
 }
 
-func lagOf(l wire.Lag) Lag { return Lag{l.Positions, l.Bytes, l.Since} }
+func lagOf(l wire.Lag, known bool) Lag { return Lag{known, l.Positions, l.Bytes, l.Since} }
 
 // LazyStatus counts reads of what is elsewhere.
 type LazyStatus struct {

@@ -58,7 +58,30 @@ func TestCutSitesGoOnAndHeal(t *testing.T) {
 			}
 		}
 		w.eventually("no lag", func() error {
-			if st := a.link("b"); st.Out != (isgw.Lag{}) || st.State != isgw.Up {
+			if st := a.link("b"); st.Out != (isgw.Lag{Known: true}) || st.State != isgw.Up {
+				return fmt.Errorf("%+v", st)
+			}
+			return nil
+		})
+	})
+}
+
+// A segment that was restarted while it is cut off does not know how far the two are apart, and does not say that they are not.
+func TestLagIsUnknownUntilConnected(t *testing.T) {
+	inVirtualTime(t, names("a b"), func(t *testing.T, w *world) {
+		a, b := w.at("a"), w.at("b")
+		a.create("bkt", segment.DefaultSettings())
+		w.link("a", "b")
+		b.bucket("bkt")
+		w.cut("a", "b")
+		a.stop()
+		a.start()
+		if st := a.link("b"); st.In.Known || st.Out.Known || st.State == isgw.Up {
+			t.Errorf("cut off since the start: %+v", st)
+		}
+		w.heal("a", "b")
+		w.eventually("known again", func() error {
+			if st := a.link("b"); !st.In.Known || !st.Out.Known {
 				return fmt.Errorf("%+v", st)
 			}
 			return nil

@@ -235,6 +235,9 @@ func writeLink(w io.Writer, l admin.Link) {
 }
 
 func lagText(l admin.Lag) string {
+	if !l.Known {
+		return "not known: not connected since the start"
+	}
 	return fmt.Sprintf("%.1fs, %s of the log", l.Seconds, counted(int64(l.Entries), "entry"))
 }
 

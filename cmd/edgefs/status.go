@@ -76,8 +76,16 @@ func writeStatus(w io.Writer, s admin.Status) {
 		line("conflicts", "%d (edgefs conflicts shows them)", s.Conflicts)
 	}
 	for _, l := range s.Links {
-		line("link", "%s %s, behind by %.1fs", linkName(l), linkState(l), l.Behind.Seconds)
+		line("link", "%s %s%s", linkName(l), linkState(l), behindText(l.Behind))
 	}
+}
+
+// behindText goes on with what is said of a link.
+func behindText(l admin.Lag) string {
+	if !l.Known {
+		return ""
+	}
+	return fmt.Sprintf(", behind by %.1fs", l.Seconds)
 }
 
 func bytesText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

@@ -44,6 +44,7 @@ type StoppedBucket struct {
 
 // Lag is how far one side is behind the other.
 type Lag struct {
+	Known   bool    `json:"known"` // false until the two were connected since the daemon started; the rest is 0 then
 	Seconds float64 `json:"seconds"`
 	Entries uint64  `json:"entries"` // of the log
 	Bytes   uint64  `json:"bytes"`   // sent and not acknowledged

@@ -185,6 +185,13 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if _, err := clientOf(t, b).Join(t.Context(), i.Invitation); err != nil {
 		t.Fatal(err)
 	}
+	until(t, "the lag of the link is known", func() bool {
+		links, err := clientOf(t, a).Links(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(links) == 1 && links[0].Behind.Known && links[0].Ahead.Known
+	})
 	if res, err := http.Get(a.Endpoints().S3); err != nil {
 		t.Fatal(err)
 	} else {

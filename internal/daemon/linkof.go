@@ -26,5 +26,5 @@ func linkOf(s isgw.LinkStatus) admin.Link {
 }
 
 func lagOf(l isgw.Lag) admin.Lag {
-	return admin.Lag{Seconds: l.Age.Seconds(), Entries: l.Entries, Bytes: l.Bytes}
+	return admin.Lag{Known: l.Known, Seconds: l.Age.Seconds(), Entries: l.Entries, Bytes: l.Bytes}
 }
