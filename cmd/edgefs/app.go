@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/edgefs/edgefs/internal/admin"
@@ -56,6 +57,18 @@ func (a *app) client() (*admin.Client, error) {
 		return nil, usageError{err}
 	}
 	return client, nil
+}
+
+// asking is the run of a verb that asks a segment.
+func (a *app) asking(run func(cmd *cobra.Command, client *admin.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		return run(cmd, client, args)
+	}
 }
 
 // where is the endpoint to talk to. With no word from anybody it is the one segment below clusterDir, if there is one only.

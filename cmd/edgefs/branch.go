@@ -34,18 +34,13 @@ func (a *app) branchCreateCommand() *cobra.Command {
 		Short:   "Make a bucket that begins as another one, or a snapshot of one, is",
 		Example: "  edgefs branch create photos retouched",
 		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			b, err := client.CreateBranch(cmd.Context(), admin.NewBranch{From: args[0], Name: args[1]})
 			if err != nil {
 				return err
 			}
 			return a.show(b, func(w io.Writer) { fmt.Fprintf(w, "created %s, a branch of %s\n", b.Name, args[0]) })
-		},
+		}),
 	}
 }
 
@@ -99,20 +94,15 @@ func (a *app) branchDeleteCommand() *cobra.Command {
 merged is kept, unless --force is given; so is one that another segment wrote to meanwhile, without knowledge of the deletion.`,
 		Example: "  edgefs branch delete retouched --yes",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			if err := a.confirm(cmd.Context(), "Delete the branch %s and all that it holds, at all segments", args[0]); err != nil {
 				return err
 			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
 			if err := client.DeleteBranch(cmd.Context(), args[0], force); err != nil {
 				return err
 			}
 			return a.show(map[string]string{"deleted": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "deleted %s\n", args[0]) })
-		},
+		}),
 	}
 	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	c.Flags().BoolVarP(&force, "force", "f", false, "also with changes that were not merged")

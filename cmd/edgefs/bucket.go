@@ -192,18 +192,13 @@ What was written a moment ago may not be in it yet; --fold puts it there.`,
 		Example: `  edgefs bucket show photos
   edgefs bucket show photos --fold --json`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			b, err := client.Bucket(cmd.Context(), args[0], fold)
 			if err != nil {
 				return err
 			}
 			return a.show(b, func(w io.Writer) { writeBucket(w, b) })
-		},
+		}),
 	}
 	c.Flags().BoolVar(&fold, "fold", false, "put everything written so far into the root")
 	return c
@@ -234,20 +229,15 @@ func (a *app) bucketDeleteCommand() *cobra.Command {
 		Short:   "Delete an empty bucket",
 		Example: "  edgefs bucket delete photos --yes",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			if err := a.confirm(cmd.Context(), "Delete the bucket %s at all segments", args[0]); err != nil {
 				return err
 			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
 			if err := client.DeleteBucket(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			return a.show(map[string]string{"deleted": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "deleted %s\n", args[0]) })
-		},
+		}),
 	}
 	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	return c

@@ -38,12 +38,7 @@ func (a *app) deviceListCommand() *cobra.Command {
 		Example: `  edgefs device list
   edgefs device list --json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, _ []string) error {
 			all, err := client.Devices(cmd.Context())
 			if err != nil {
 				return err
@@ -53,7 +48,7 @@ func (a *app) deviceListCommand() *cobra.Command {
 					writeDevice(w, d)
 				}
 			})
-		},
+		}),
 	}
 }
 
@@ -85,21 +80,16 @@ func (a *app) deviceAddCommand() *cobra.Command {
 A folder that holds anything is refused and left as it is, unless it is a device of this segment that was removed: that one comes back with what it holds.`,
 		Example: "  edgefs device add /mnt/disk2",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			if !filepath.IsAbs(args[0]) {
 				return usagef("%s: name the folder from / on, as the segment sees it", args[0])
 			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
 			d, err := client.AddDevice(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "added %s as device %.*s\n", d.Path, shortID, d.ID) })
-		},
+		}),
 	}
 }
 
@@ -115,12 +105,7 @@ the drain, and the device takes writes again. The exit status is 4 when the drai
 		Example: `  edgefs device drain /mnt/disk1
   edgefs device drain 3f09a2c1 --stop`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			d, err := device(cmd, client, args[0])
 			if err != nil {
 				return err
@@ -133,7 +118,7 @@ the drain, and the device takes writes again. The exit status is 4 when the drai
 				return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "device %.*s takes writes\n", shortID, d.ID) })
 			}
 			return a.drain(cmd, client, d)
-		},
+		}),
 	}
 	c.Flags().BoolVar(&stop, "stop", false, "end the drain: the device takes writes again")
 	return c
@@ -177,12 +162,7 @@ from another segment that has it.`,
 		Example: `  edgefs device remove /mnt/disk1
   edgefs device remove 3f09a2c1 --lose`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			d, err := device(cmd, client, args[0])
 			if err != nil {
 				return err
@@ -198,7 +178,7 @@ from another segment that has it.`,
 			return a.show(map[string]string{"removed": d.ID}, func(w io.Writer) {
 				fmt.Fprintf(w, "removed device %.*s; nobody uses %s any more\n", shortID, d.ID, d.Path)
 			})
-		},
+		}),
 	}
 	c.Flags().BoolVar(&lose, "lose", false, "what is on no other device may be lost")
 	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
@@ -213,18 +193,13 @@ func (a *app) deviceDiscoverCommand() *cobra.Command {
 file system first. It only reads, and what is not empty is not named.`,
 		Example: "  edgefs device discover",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, _ []string) error {
 			all, err := client.DiscoverDevices(cmd.Context())
 			if err != nil {
 				return err
 			}
 			return a.show(admin.Candidates{Candidates: all}, func(w io.Writer) { writeCandidates(w, all) })
-		},
+		}),
 	}
 }
 

@@ -42,15 +42,10 @@ touched. What has become of no use while it ran goes with the next one.`,
   edgefs gc run --rate 20MiB --dead 50
   edgefs gc run --json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, _ []string) error {
 			q.Rate = int64(rate)
 			return a.gcRun(cmd, client, q)
-		},
+		}),
 	}
 	c.Flags().IntVar(&q.Dead, "dead", 30, "copy the rest of files of which this part is of no use, in percent; 100: none")
 	c.Flags().Var(&rate, "rate", "bytes a second that are copied at the most, as 20MiB; 0: nothing bounds it")
@@ -97,18 +92,13 @@ func (a *app) gcStatusCommand() *cobra.Command {
 		Short:   "Tell what collections have done, and whether one runs",
 		Example: "  edgefs gc status",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, _ []string) error {
 			s, err := client.CollectStatus(cmd.Context())
 			if err != nil {
 				return err
 			}
 			return a.show(s, func(w io.Writer) { writeCollectStatus(w, s) })
-		},
+		}),
 	}
 }
 
@@ -143,18 +133,13 @@ func (a *app) gcExplainCommand() *cobra.Command {
 that it is a node of; or a write that has not ended. It reads all metadata once, and what several share as a whole it names by one of them.`,
 		Example: "  edgefs gc explain 5e9f1cc6f6b1d8a5b7d25c2bb3e5a1f0c2a1b0d9e8f7a6b5c4d3e2f1a0b9c8d7",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			e, err := client.Explain(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			return a.show(e, func(w io.Writer) { writeExplanation(w, e) })
-		},
+		}),
 	}
 }
 

@@ -71,12 +71,7 @@ func (a *app) catCommand() *cobra.Command {
 		Example: `  edgefs cat logs/today.txt | tail
   edgefs cat --range 0-511 images/disk.img | xxd`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			defer a.tellStates()
 			for _, arg := range args {
 				if err := a.cat(cmd.Context(), client, arg, o); err != nil {
@@ -84,7 +79,7 @@ func (a *app) catCommand() *cobra.Command {
 				}
 			}
 			return nil
-		},
+		}),
 	}
 	o.flags(c)
 	return c

@@ -45,12 +45,7 @@ The other segment dials the addresses in it. They are the ones this segment's co
 		Example: `  edgefs link invite
   edgefs link invite --address site-a.example.com:9001 --valid 10m`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, _ []string) error {
 			i, err := client.Invite(cmd.Context(), admin.InvitationRequest{Valid: valid.String(), Addresses: addresses})
 			if err != nil {
 				return err
@@ -59,7 +54,7 @@ The other segment dials the addresses in it. They are the ones this segment's co
 				fmt.Fprintf(a.errs, "edgefs: warning: %s (--address names what the other segment can dial)\n", printable(d))
 			}
 			return a.show(i, func(w io.Writer) { fmt.Fprintln(w, i.Invitation) })
-		},
+		}),
 	}
 	c.Flags().Var(&valid, "valid", "how long it may be used")
 	c.Flags().StringSliceVar(&addresses, "address", nil, "HOST:PORT at which the other segment reaches this one")
@@ -75,7 +70,7 @@ func (a *app) linkJoinCommand() *cobra.Command {
 "-" reads the invitation from standard input, which keeps it out of the list of processes and of the shell's history.`,
 		Example: `  edgefs link join - < invitation`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			invitation := args[0]
 			if invitation == "-" {
 				in, done, err := input(cmd.Context(), a.in)
@@ -89,17 +84,12 @@ func (a *app) linkJoinCommand() *cobra.Command {
 				}
 				invitation = string(text)
 			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
 			l, err := client.Join(cmd.Context(), strings.TrimSpace(invitation))
 			if err != nil {
 				return err
 			}
 			return a.show(l, func(w io.Writer) { fmt.Fprintf(w, "linked with %s\n", linkName(l)) })
-		},
+		}),
 	}
 }
 
@@ -169,20 +159,15 @@ func (a *app) linkRemoveCommand() *cobra.Command {
 		Long:    "End the link with a segment, on this side. Both keep what they have; what only the other one holds can no longer be read here.",
 		Example: "  edgefs link remove tokyo --yes",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			if err := a.confirm(cmd.Context(), "End the link with %s", args[0]); err != nil {
 				return err
 			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
 			if err := client.RemoveLink(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			return a.show(map[string]string{"removed": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "removed the link with %s\n", args[0]) })
-		},
+		}),
 	}
 	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	return c

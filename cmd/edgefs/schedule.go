@@ -24,16 +24,11 @@ Without rules the schedule is shown.`,
   edgefs snapshot schedule photos
   edgefs snapshot schedule photos --off`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) (err error) {
 			rules := strings.Join(args[1:], ",")
 			if off && rules != "" {
 				return usagef("--off takes no rules")
 			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
 			var b admin.Bucket
 			if off || rules != "" {
 				b, err = client.SetBucket(cmd.Context(), args[0], admin.SettingsChange{Snapshots: &rules})
@@ -52,7 +47,7 @@ Without rules the schedule is shown.`,
 					fmt.Fprintf(w, "%s: every %s, the last %d kept\n", b.Name, r.Every, r.Keep)
 				}
 			})
-		},
+		}),
 	}
 	c.Flags().BoolVar(&off, "off", false, "take no more")
 	return c

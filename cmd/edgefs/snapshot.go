@@ -47,16 +47,11 @@ func (a *app) snapshotCreateCommand() *cobra.Command {
 		Example: `  edgefs snapshot create photos@monday
   edgefs snapshot create photos@before-the-import --keep-for 2w`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			bucket, name, err := parseSnapshot(args[0])
 			if err != nil {
 				return err
 			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
 			s, err := client.CreateSnapshot(cmd.Context(), bucket, admin.NewSnapshot{Name: name, KeepFor: keepFor})
 			if err != nil {
 				return err
@@ -64,7 +59,7 @@ func (a *app) snapshotCreateCommand() *cobra.Command {
 			return a.show(s, func(w io.Writer) {
 				fmt.Fprintf(w, "created %s@%s: %s, %s\n", bucket, s.Name, counted(s.Objects, "object"), bytesText(s.Bytes))
 			})
-		},
+		}),
 	}
 	c.Flags().StringVar(&keepFor, "keep-for", "", "delete it after so long, as 12h, 7d or 2w")
 	return c
@@ -134,7 +129,7 @@ func (a *app) snapshotDeleteCommand() *cobra.Command {
 		Short:   "Forget a snapshot, at all segments",
 		Example: "  edgefs snapshot delete photos@monday --yes",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			bucket, name, err := parseSnapshot(args[0])
 			if err != nil {
 				return err
@@ -142,16 +137,11 @@ func (a *app) snapshotDeleteCommand() *cobra.Command {
 			if err := a.confirm(cmd.Context(), "Delete the snapshot %s at all segments", args[0]); err != nil {
 				return err
 			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
 			if err := client.DeleteSnapshot(cmd.Context(), bucket, name); err != nil {
 				return err
 			}
 			return a.show(map[string]string{"deleted": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "deleted %s\n", args[0]) })
-		},
+		}),
 	}
 	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	return c

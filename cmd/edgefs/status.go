@@ -22,18 +22,13 @@ Exposed bytes are content that no other segment is known to hold: what would be 
 		Example: `  edgefs status
   edgefs -e tokyo status --json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, _ []string) error {
 			s, err := client.Status(cmd.Context())
 			if err != nil {
 				return err
 			}
 			return a.show(s, func(w io.Writer) { writeStatus(w, s) })
-		},
+		}),
 	}
 }
 

@@ -21,14 +21,9 @@ The exit status is 1 when something could not be read.`,
 		Example: `  edgefs verify
   edgefs verify photos --json`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, args []string) error {
 			return a.verify(cmd, client, strings.Join(args, ""))
-		},
+		}),
 	}
 }
 
