@@ -12,6 +12,7 @@ FUZZTIME ?= 30s
 SEEDS ?= 500
 KILLS ?= 200
 KEYS ?= 1000000
+CHUNKS ?= 1000000
 BENCH_DIR ?= .edgefs-bench
 # The commit goes into the binary where git can tell it; a checkout of somebody else's, or an archive, builds too.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
@@ -86,6 +87,7 @@ race: ## The short tests with the race detector
 bench: build ## The figures, each beside its raw limit in the same run, in under ten minutes
 	$(GO) build -o bin/loadtest ./loadtest/cmd/loadtest
 	$(GO) build -o bin/scale ./test/scale
+	$(GO) build -o bin/chunks ./test/chunks
 	$(GO) run ./test/bench $(BENCH)
 
 # The store is built once, about 12 GiB in ten minutes, and kept in BENCH_DIR for the next time; a run that was stopped goes on. The large file takes
@@ -94,11 +96,17 @@ bench: build ## The figures, each beside its raw limit in the same run, in under
 bench-full: ## What ten million keys cost, with a store that is kept in BENCH_DIR; the first run takes some 30 minutes and 24 GiB
 	$(GO) build -o bin/scale ./test/scale
 	GOMEMLIMIT=$${GOMEMLIMIT:-640MiB} bin/scale -keys 10000000 -file 10737418240 -dir "$(BENCH_DIR)" $(BENCH)
+	$(MAKE) chunks CHUNKS=10000000 BENCH=
 
 .PHONY: scale
 scale: ## The same for KEYS keys, in a temporary folder (a million in two minutes and 4 GiB of disk)
 	$(GO) build -o bin/scale ./test/scale
 	bin/scale -keys $(KEYS) $(BENCH)
+
+.PHONY: chunks
+chunks: ## What the chunk engine does beside the bare disk and processors, with CHUNKS small chunks in a temporary folder (ten million take 12 GiB)
+	$(GO) build -o bin/chunks ./test/chunks
+	bin/chunks -chunks $(CHUNKS) $(BENCH)
 
 .PHONY: sim
 sim: ## The simulation of segments in virtual time: SEEDS seeds, or only SEED=n with its steps

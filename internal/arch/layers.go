@@ -63,7 +63,9 @@ func Layers() []Layer {
 		// What loads and what shows: they meet a segment as its users do.
 		{"loadtest", nil},
 		{"loadtest/...", []string{"loadtest/..."}},
+		{"test/measure", nil},
 		{"test/scale", []string{"..."}},
+		{"test/chunks", []string{"..."}},
 		{"test/...", []string{"internal/admin", "internal/buildinfo", "loadtest/...", "test/..."}},
 	}
 }

@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/edgefs/edgefs/loadtest"
+	"github.com/edgefs/edgefs/test/measure"
 )
 
 // versus runs the same load against a segment and a bare server, in turns (raw, ours, raw), so that a slow moment of the machine hits both.
-func (b *bench) versus(ctx context.Context, mode string, opts loadtest.Options, goal float64, what, unit string, of func(*loadtest.Report) float64) ([]result, error) {
+func (b *bench) versus(ctx context.Context, mode string, opts loadtest.Options, goal float64, what, unit string, of func(*loadtest.Report) float64) ([]measure.Result, error) {
 	ours, err := b.start(ctx, "hawaii")
 	if err != nil {
 		return nil, err
@@ -30,36 +31,36 @@ func (b *bench) versus(ctx context.Context, mode string, opts loadtest.Options, 
 		}
 	}
 	limit := (of(first) + of(second)) / 2
-	r := result{Name: string(opts.Kind), What: what, Value: of(mine), Unit: unit, Raw: limit, Ratio: of(mine) / limit, Goal: fmt.Sprintf("ratio >= %.1f", goal)}
+	r := measure.Result{Name: string(opts.Kind), What: what, Value: of(mine), Unit: unit, Raw: limit, Ratio: of(mine) / limit, Goal: fmt.Sprintf("ratio >= %.1f", goal)}
 	r.Met = r.Ratio >= goal
 	r.Detail = fmt.Sprintf("p50 %.1f ms, p99 %.1f ms, server %.0f µs CPU/op (raw %.0f)", mine.Kinds[0].Latency.P50/1000, mine.Kinds[0].Latency.P99/1000, mine.Server.MicrosPerOp, first.Server.MicrosPerOp)
-	return []result{r}, nil
+	return []measure.Result{r}, nil
 }
 
 func perSecond(r *loadtest.Report) float64 { return r.Kinds[len(r.Kinds)-1].PerSecond }
 func mibPerSec(r *loadtest.Report) float64 { return r.Kinds[len(r.Kinds)-1].MiBPerSec }
 
-func (b *bench) putSmall(ctx context.Context) ([]result, error) {
+func (b *bench) putSmall(ctx context.Context) ([]measure.Result, error) {
 	o := loadtest.Options{Kind: loadtest.Put, Concurrency: 64, Duration: b.each, Sizes: size("4KiB"), Seed: 1}
 	return b.versus(ctx, "put-group-commit", o, 0.5, "PUT 4 KiB, 64 clients, durable", "op/s", perSecond)
 }
 
-func (b *bench) getSmall(ctx context.Context) ([]result, error) {
+func (b *bench) getSmall(ctx context.Context) ([]measure.Result, error) {
 	o := loadtest.Options{Kind: loadtest.Get, Concurrency: 64, Duration: b.each, Keys: 20_000, Sizes: size("4KiB"), Seed: 2}
 	return b.versus(ctx, "get-verify", o, 0.5, "GET 4 KiB, 64 clients, verified", "op/s", perSecond)
 }
 
-func (b *bench) putLarge(ctx context.Context) ([]result, error) {
+func (b *bench) putLarge(ctx context.Context) ([]measure.Result, error) {
 	o := loadtest.Options{Kind: loadtest.Put, Concurrency: 2, Duration: b.each, Sizes: size("64MiB"), Seed: 3}
 	return b.versus(ctx, "put-stages", o, 0.8, "PUT 64 MiB with MD5, 2 clients", "MiB/s", mibPerSec)
 }
 
-func (b *bench) getLarge(ctx context.Context) ([]result, error) {
+func (b *bench) getLarge(ctx context.Context) ([]measure.Result, error) {
 	o := loadtest.Options{Kind: loadtest.Get, Concurrency: 2, Duration: b.each, Keys: 16, Sizes: size("64MiB"), Seed: 4}
 	return b.versus(ctx, "get-stages", o, 0.8, "GET 64 MiB verified, 2 clients", "MiB/s", mibPerSec)
 }
 
-func (b *bench) list(ctx context.Context) ([]result, error) {
+func (b *bench) list(ctx context.Context) ([]measure.Result, error) {
 	ours, err := b.start(ctx, "hawaii")
 	if err != nil {
 		return nil, err
@@ -70,13 +71,13 @@ func (b *bench) list(ctx context.Context) ([]result, error) {
 		return nil, err
 	}
 	k := r.Kinds[len(r.Kinds)-1]
-	out := result{Name: "list", What: "LIST of 100,000 keys by S3, 1 client", Value: k.KeysPerS, Unit: "keys/s", Goal: ">= 100,000", Met: k.KeysPerS >= 100_000}
+	out := measure.Result{Name: "list", What: "LIST of 100,000 keys by S3, 1 client", Value: k.KeysPerS, Unit: "keys/s", Goal: ">= 100,000", Met: k.KeysPerS >= 100_000}
 	out.Detail = fmt.Sprintf("page p50 %.1f ms, p99 %.1f ms", k.Latency.P50/1000, k.Latency.P99/1000)
-	return []result{out}, nil
+	return []measure.Result{out}, nil
 }
 
 // visible measures how long after its PUT was acknowledged at one site a record is found at the other, while 1,000 others a second are written.
-func (b *bench) visible(ctx context.Context) ([]result, error) {
+func (b *bench) visible(ctx context.Context) ([]measure.Result, error) {
 	hawaii, tokyo, err := b.pair(ctx)
 	if err != nil {
 		return nil, err
@@ -98,9 +99,9 @@ func (b *bench) visible(ctx context.Context) ([]result, error) {
 		return nil, err
 	}
 	p99 := h.Quantile(0.99)
-	r := result{Name: "visible", What: "visible at the other site, 1,000 PUT/s", Value: float64(p99.Microseconds()) / 1000, Unit: "ms (p99)", Goal: "<= 50 ms", Met: p99 <= 50*time.Millisecond}
+	r := measure.Result{Name: "visible", What: "visible at the other site, 1,000 PUT/s", Value: float64(p99.Microseconds()) / 1000, Unit: "ms (p99)", Goal: "<= 50 ms", Met: p99 <= 50*time.Millisecond}
 	r.Detail = fmt.Sprintf("p50 %.1f ms, max %.1f ms, %d probes, %.0f PUT/s", float64(h.Quantile(0.5).Microseconds())/1000, float64(h.Max().Microseconds())/1000, h.Count(), perSecond(load))
-	return []result{r}, nil
+	return []measure.Result{r}, nil
 }
 
 // probe writes a key at one site and asks for it at the other until it is there.
@@ -146,7 +147,7 @@ func (b *bench) probe(ctx context.Context, at, other target, long time.Duration)
 }
 
 // memory uploads 10 GiB as one object's parts would be, then a million small objects, and reports the most anonymous memory held.
-func (b *bench) memory(ctx context.Context) ([]result, error) {
+func (b *bench) memory(ctx context.Context) ([]measure.Result, error) {
 	ours, err := b.start(ctx, "hawaii")
 	if err != nil {
 		return nil, err
@@ -171,5 +172,5 @@ func (b *bench) memory(ctx context.Context) ([]result, error) {
 		detail += fmt.Sprintf("%d x %s: %.0f op/s, %.0f MiB/s, %d MiB; ", o.Count, r.Sizes, perSecond(r), mibPerSec(r), r.Server.PeakRSSAnon>>20)
 	}
 	what := fmt.Sprintf("peak RssAnon, %d GiB, then %d small objects", large*gib, small)
-	return []result{{Name: "memory", What: what, Value: float64(peak >> 20), Unit: "MiB", Goal: "<= 512 MiB", Met: peak <= 512<<20, Detail: detail}}, nil
+	return []measure.Result{{Name: "memory", What: what, Value: float64(peak >> 20), Unit: "MiB", Goal: "<= 512 MiB", Met: peak <= 512<<20, Detail: detail}}, nil
 }

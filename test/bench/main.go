@@ -10,12 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
+
+	"github.com/edgefs/edgefs/test/measure"
 )
 
 func main() {
@@ -23,6 +23,7 @@ func main() {
 	flag.StringVar(&o.edgefs, "edgefs", "bin/edgefs", "the edgefs command")
 	flag.StringVar(&o.loadtest, "loadtest", "bin/loadtest", "the loadtest command, for the bare servers")
 	flag.StringVar(&o.scale, "scale", "bin/scale", "the command of test/scale")
+	flag.StringVar(&o.chunks, "chunks", "bin/chunks", "the command of test/chunks")
 	flag.StringVar(&o.dir, "dir", "", "where to keep what is measured; a temporary folder by default")
 	flag.DurationVar(&o.each, "each", 8*time.Second, "how long each rate is measured")
 	flag.BoolVar(&o.short, "short", false, "a tenth of the data of the memory figure")
@@ -38,7 +39,7 @@ func main() {
 	if *asJSON {
 		_ = json.NewEncoder(os.Stdout).Encode(results)
 	} else {
-		printTable(results)
+		measure.PrintTable(results)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -47,29 +48,16 @@ func main() {
 }
 
 type options struct {
-	edgefs, loadtest, scale, dir string
-	each                         time.Duration
-	short                        bool
-	only                         []string
-}
-
-// result is one figure.
-type result struct {
-	Name   string  `json:"name"`
-	What   string  `json:"what"`
-	Value  float64 `json:"value"`
-	Unit   string  `json:"unit"`
-	Raw    float64 `json:"raw,omitempty"` // the limit in the same run and unit
-	Ratio  float64 `json:"ratio,omitempty"`
-	Goal   string  `json:"goal"`
-	Met    bool    `json:"met"`
-	Detail string  `json:"detail"`
+	edgefs, loadtest, scale, chunks, dir string
+	each                                 time.Duration
+	short                                bool
+	only                                 []string
 }
 
 // figure measures one thing.
 type figure struct {
 	name    string
-	measure func(*bench, context.Context) ([]result, error)
+	measure func(*bench, context.Context) ([]measure.Result, error)
 }
 
 var figures = []figure{
@@ -81,9 +69,10 @@ var figures = []figure{
 	{"visible", (*bench).visible},
 	{"memory", (*bench).memory},
 	{"keys", (*bench).keys},
+	{"chunks", (*bench).chunkEngine},
 }
 
-func (o options) run(ctx context.Context) (results []result, err error) {
+func (o options) run(ctx context.Context) (results []measure.Result, err error) {
 	dir := o.dir
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "edgefs-bench-"); err != nil {
@@ -112,37 +101,4 @@ func (o options) run(ctx context.Context) (results []result, err error) {
 		}
 	}
 	return results, nil
-}
-
-func (r result) String() string {
-	s := fmt.Sprintf("%s %s", number(r.Value), r.Unit)
-	if r.Raw > 0 {
-		s += fmt.Sprintf(", raw %s, ratio %.2f", number(r.Raw), r.Ratio)
-	}
-	return s
-}
-
-func number(v float64) string {
-	if v >= 1000 {
-		return fmt.Sprintf("%.0f", v)
-	}
-	return fmt.Sprintf("%.3g", v)
-}
-
-func printTable(results []result) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "figure\tmeasured\traw limit\tratio\tgoal\tmet\tdetail\n")
-	for _, r := range results {
-		raw, ratio := "-", "-"
-		if r.Raw > 0 {
-			raw, ratio = number(r.Raw), fmt.Sprintf("%.2f", r.Ratio)
-		}
-		met := "yes"
-		if !r.Met {
-			met = "NO"
-		}
-		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\t%s\t%s\t%s\n", r.What, number(r.Value), r.Unit, raw, ratio, r.Goal, met, r.Detail)
-	}
-	_ = w.Flush()
-	fmt.Printf("%s, %s/%s, %d processors\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 }

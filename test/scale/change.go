@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/edgefs/edgefs/segment"
+	"github.com/edgefs/edgefs/test/measure"
 )
 
 // acknowledge is what it takes to keep the bucket as it is, with a hundred records over the last fold.
-func (b *bench) acknowledge(ctx context.Context) ([]result, error) {
+func (b *bench) acknowledge(ctx context.Context) ([]measure.Result, error) {
 	bucket, err := b.largest(ctx)
 	if err != nil {
 		return nil, err
@@ -25,7 +26,7 @@ func (b *bench) acknowledge(ctx context.Context) ([]result, error) {
 		}
 		return nil
 	}
-	var out []result
+	var out []measure.Result
 	for _, f := range []struct {
 		what string
 		make func(name string) error
@@ -34,13 +35,13 @@ func (b *bench) acknowledge(ctx context.Context) ([]result, error) {
 		{"snapshot", func(name string) error { _, err := bucket.CreateSnapshot(ctx, name); return err }, func(name string) error { return bucket.DeleteSnapshot(ctx, name) }},
 		{"branch", func(name string) error { _, err := b.seg.CreateBranch(ctx, bucketName(b.keys), name); return err }, func(name string) error { return b.seg.DeleteBranch(ctx, name, true) }},
 	} {
-		var took times
+		var took measure.Times
 		for i := range 11 {
 			if err := some(); err != nil {
 				return out, err
 			}
 			name := fmt.Sprintf("%s-%d", f.what, i)
-			one, err := timed(1, func(int) error { return f.make(name) })
+			one, err := measure.Timed(1, func(int) error { return f.make(name) })
 			if err != nil {
 				return out, err
 			}
@@ -49,9 +50,9 @@ func (b *bench) acknowledge(ctx context.Context) ([]result, error) {
 				return out, err
 			}
 		}
-		took = sorted(took)
-		r := atMost(10, result{Name: f.what, What: fmt.Sprintf("%s of %s keys acknowledged, p50", f.what, count(b.keys)), Value: took.at(0.5), Unit: "ms"})
-		r.Detail = fmt.Sprintf("most %.1f ms", took.at(1))
+		took = measure.Sorted(took)
+		r := measure.AtMost(10, measure.Result{Name: f.what, What: fmt.Sprintf("%s of %s keys acknowledged, p50", f.what, measure.Count(b.keys)), Value: took.At(0.5), Unit: "ms"})
+		r.Detail = fmt.Sprintf("most %.1f ms", took.At(1))
 		out = append(out, r)
 	}
 	return out, nil
@@ -61,8 +62,8 @@ func (b *bench) acknowledge(ctx context.Context) ([]result, error) {
 const changes = 1000
 
 // diff compares two snapshots, of which nothing is in memory.
-func (b *bench) diff(ctx context.Context) ([]result, error) {
-	var out []result
+func (b *bench) diff(ctx context.Context) ([]measure.Result, error) {
+	var out []measure.Result
 	for _, f := range []struct {
 		name, what   string
 		ranges       int
@@ -75,9 +76,9 @@ func (b *bench) diff(ctx context.Context) ([]result, error) {
 		if err != nil {
 			return out, err
 		}
-		what := fmt.Sprintf("diff of two snapshots of %s keys, %s", count(b.keys), f.what)
-		out = append(out, atMost(f.ms, result{Name: f.name, What: what, Value: ms(took), Unit: "ms"}),
-			atMost(f.megabyte, result{Name: f.name + "-read", What: what + ", read", Value: float64(read) / (1 << 20), Unit: "MiB"}))
+		what := fmt.Sprintf("diff of two snapshots of %s keys, %s", measure.Count(b.keys), f.what)
+		out = append(out, measure.AtMost(f.ms, measure.Result{Name: f.name, What: what, Value: measure.MS(took), Unit: "ms"}),
+			measure.AtMost(f.megabyte, measure.Result{Name: f.name + "-read", What: what + ", read", Value: float64(read) / (1 << 20), Unit: "MiB"}))
 	}
 	return out, nil
 }
@@ -128,14 +129,14 @@ func (b *bench) differ(ctx context.Context, ranges int) (took time.Duration, rea
 			return 0, 0, err
 		}
 	}
-	began, before, n := time.Now(), readSoFar(), 0
+	began, before, n := time.Now(), measure.Asked(), 0
 	for _, err := range segment.Diff(ctx, at[0], at[1], "") {
 		if err != nil {
 			return 0, 0, err
 		}
 		n++
 	}
-	took, read = time.Since(began), readSoFar()-before
+	took, read = time.Since(began), measure.Asked()-before
 	if n < changes*9/10 || n > changes { // of random keys, some may be the same
 		return 0, 0, fmt.Errorf("%d differences, not %d", n, changes)
 	}
@@ -149,7 +150,7 @@ func (b *bench) differ(ctx context.Context, ranges int) (took time.Duration, rea
 const renamedKeys = 100_000
 
 // rename moves a folder of a hundred thousand keys there and back.
-func (b *bench) rename(ctx context.Context) ([]result, error) {
+func (b *bench) rename(ctx context.Context) ([]measure.Result, error) {
 	n := min(renamedKeys, b.keys)
 	bucket, err := b.bucket(ctx, fmt.Sprintf("folder-%d", n), segment.Settings{})
 	if err != nil {
@@ -164,7 +165,7 @@ func (b *bench) rename(ctx context.Context) ([]result, error) {
 		}
 	}
 	from, to := "data/", "moved/"
-	took, carried := times{}, 0
+	took, carried := measure.Times{}, 0
 	for range 4 {
 		if p, err := bucket.List(ctx, segment.ListOptions{Prefix: from, Limit: 1}); err != nil {
 			return nil, err
@@ -172,7 +173,7 @@ func (b *bench) rename(ctx context.Context) ([]result, error) {
 			from, to = to, from
 		}
 		end := b.seg.LogEnd()
-		one, err := timed(1, func(int) error {
+		one, err := measure.Timed(1, func(int) error {
 			_, err := bucket.RenamePrefix(ctx, from, to, segment.RenameOptions{})
 			return err
 		})
@@ -189,10 +190,10 @@ func (b *bench) rename(ctx context.Context) ([]result, error) {
 			carried += len(it.Record)
 		}
 	}
-	took = sorted(took)
-	what := fmt.Sprintf("rename of a folder of %s keys", count(n))
-	return []result{
-		atMost(1000, result{Name: "rename", What: what + " acknowledged, p50", Value: took.at(0.5), Unit: "ms"}),
-		atMost(1024, result{Name: "rename-log", What: what + ", in the log and on a link", Value: float64(carried), Unit: "bytes"}),
+	took = measure.Sorted(took)
+	what := fmt.Sprintf("rename of a folder of %s keys", measure.Count(n))
+	return []measure.Result{
+		measure.AtMost(1000, measure.Result{Name: "rename", What: what + " acknowledged, p50", Value: took.At(0.5), Unit: "ms"}),
+		measure.AtMost(1024, measure.Result{Name: "rename-log", What: what + ", in the log and on a link", Value: float64(carried), Unit: "bytes"}),
 	}, nil
 }

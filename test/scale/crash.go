@@ -11,13 +11,15 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+
+	"github.com/edgefs/edgefs/test/measure"
 )
 
 // crashed is how many records a start after a crash finds over the last fold.
 const crashed = 400_000
 
 // start opens the store after the process that had it open was killed.
-func (b *bench) start(ctx context.Context) ([]result, error) {
+func (b *bench) start(ctx context.Context) ([]measure.Result, error) {
 	n := min(crashed, b.keys/4)
 	if err := b.shut(); err != nil {
 		return nil, err
@@ -35,15 +37,15 @@ func (b *bench) start(ctx context.Context) ([]result, error) {
 	} else {
 		err = nil
 	}
-	cpu := processor()
+	cpu := measure.Processor()
 	var openErr error
 	b.site, openErr = open(ctx, b.dir, b.overlay)
 	if err = errors.Join(err, openErr); err != nil {
 		return nil, err
 	}
-	r := atMost(0, result{Name: "start", What: fmt.Sprintf("start after kill -9, %s keys, %s records since the last state", count(b.keys), count(n)), Value: b.opened.Seconds(), Unit: "s"})
-	r.Detail = fmt.Sprintf("%.1f s of processors", (processor() - cpu).Seconds())
-	return []result{r}, nil
+	r := measure.AtMost(0, measure.Result{Name: "start", What: fmt.Sprintf("start after kill -9, %s keys, %s records since the last state", measure.Count(b.keys), measure.Count(n)), Value: b.opened.Seconds(), Unit: "s"})
+	r.Detail = fmt.Sprintf("%.1f s of processors", (measure.Processor() - cpu).Seconds())
+	return []measure.Result{r}, nil
 }
 
 // die writes n records over a fold, and kills the process.

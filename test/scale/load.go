@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgefs/edgefs/segment"
+	"github.com/edgefs/edgefs/test/measure"
 )
 
 // prefixes are the folders that keys are spread over.
@@ -42,9 +43,9 @@ func (b *bench) keysIn(ctx context.Context, n uint64) (*segment.Bucket, error) {
 func (b *bench) largest(ctx context.Context) (*segment.Bucket, error) { return b.keysIn(ctx, b.keys) }
 
 // load writes the keys that are missing. Of a store that was built before it says what was measured then.
-func (b *bench) load(ctx context.Context) ([]result, error) {
+func (b *bench) load(ctx context.Context) ([]measure.Result, error) {
 	kept := filepath.Join(b.dir, "load.json")
-	var out []result
+	var out []measure.Result
 	if text, err := os.ReadFile(kept); err == nil {
 		if err := json.Unmarshal(text, &out); err != nil {
 			return nil, fmt.Errorf("%s: %w", kept, err)
@@ -104,9 +105,9 @@ func (l *loading) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l.next.Store(l.from)
-	memory, stop := watchMemory()
+	memory, stop := measure.WatchMemory()
 	defer stop()
-	cpu, wrote := processor(), written()
+	cpu, wrote := measure.Processor(), measure.Written()
 	l.began = time.Now()
 	var workers sync.WaitGroup
 	for range l.workers {
@@ -126,7 +127,7 @@ func (l *loading) run(ctx context.Context) error {
 	go func() { workers.Wait(); close(done) }()
 	l.tell(memory, done)
 	stop()
-	l.took, l.cpu, l.wrote, l.peak = time.Since(l.began), processor()-cpu, written()-wrote, memory.Load()
+	l.took, l.cpu, l.wrote, l.peak = time.Since(l.began), measure.Processor()-cpu, measure.Written()-wrote, memory.Load()
 	return context.Cause(ctx)
 }
 
@@ -160,13 +161,13 @@ func put(ctx context.Context, b *segment.Bucket, n uint64) error {
 	return err
 }
 
-func (l *loading) results() []result {
+func (l *loading) results() []measure.Result {
 	n := float64(l.to - l.from)
-	rate := atLeast(20_000, result{Name: "load", What: fmt.Sprintf("load of %s keys with random names", count(l.to)), Value: n / l.took.Seconds(), Unit: "records/s"})
+	rate := measure.AtLeast(20_000, measure.Result{Name: "load", What: fmt.Sprintf("load of %s keys with random names", measure.Count(l.to)), Value: n / l.took.Seconds(), Unit: "records/s"})
 	rate.Detail = fmt.Sprintf("slowest half minute %.0f, %.0f µs of processors for each", l.slowest, l.cpu.Seconds()*1e6/n)
-	memory := atMost(768, result{Name: "load-memory", What: "peak RssAnon while loading", Value: float64(l.peak >> 20), Unit: "MiB"})
-	wrote := atMost(1024, result{Name: "load-written", What: "written to disk for each record", Value: float64(l.wrote) / n, Unit: "bytes"})
-	return []result{rate, memory, wrote}
+	memory := measure.AtMost(768, measure.Result{Name: "load-memory", What: "peak RssAnon while loading", Value: float64(l.peak >> 20), Unit: "MiB"})
+	wrote := measure.AtMost(1024, measure.Result{Name: "load-written", What: "written to disk for each record", Value: float64(l.wrote) / n, Unit: "bytes"})
+	return []measure.Result{rate, memory, wrote}
 }
 
 var errCount = errors.New("not as many keys as were written")

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/edgefs/edgefs/test/measure"
 )
 
 func main() {
@@ -45,7 +47,7 @@ func main() {
 	if *asJSON {
 		_ = json.NewEncoder(os.Stdout).Encode(results)
 	} else {
-		printTable(results)
+		measure.PrintTable(results)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
@@ -71,7 +73,7 @@ type options struct {
 // figures are measured in this order. What writes comes behind what only reads. A new figure is a line here, and a method.
 var figures = []struct {
 	name    string
-	measure func(*bench, context.Context) ([]result, error)
+	measure func(*bench, context.Context) ([]measure.Result, error)
 	alone   bool // it needs no bucket that was loaded
 }{
 	{"load", (*bench).load, false},
@@ -119,7 +121,7 @@ func (o options) crash(ctx context.Context, records uint64) (err error) {
 	return b.die(ctx, records)
 }
 
-func (o options) run(ctx context.Context) (results []result, err error) {
+func (o options) run(ctx context.Context) (results []measure.Result, err error) {
 	dir := o.dir
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "edgefs-scale-"); err != nil {

@@ -10,13 +10,14 @@ import (
 
 	"github.com/edgefs/edgefs/gateways/s3"
 	"github.com/edgefs/edgefs/loadtest"
+	"github.com/edgefs/edgefs/test/measure"
 )
 
 // listedByS3 bounds the keys that are listed by S3.
 const listedByS3 = 2_000_000
 
 // s3 lists the largest bucket by S3 over loopback, with one client.
-func (b *bench) s3(ctx context.Context) (_ []result, err error) {
+func (b *bench) s3(ctx context.Context) (_ []measure.Result, err error) {
 	endpoint, end, err := b.serve()
 	if err != nil {
 		return nil, err
@@ -31,7 +32,7 @@ func (b *bench) s3(ctx context.Context) (_ []result, err error) {
 	session := c.Session()
 	defer session.Close()
 	began, n := time.Now(), uint64(0)
-	var took times
+	var took measure.Times
 	for token := ""; ; {
 		at := time.Now()
 		if token, err = session.Page(ctx, "", "", token, func(loadtest.Entry) error { n++; return nil }); err != nil {
@@ -44,9 +45,9 @@ func (b *bench) s3(ctx context.Context) (_ []result, err error) {
 	if n < min(b.keys, listedByS3) {
 		return nil, fmt.Errorf("%d of %d by S3: %w", n, b.keys, errCount)
 	}
-	r := atLeast(100_000, result{Name: "listing-s3", What: fmt.Sprintf("%s of %s keys listed by S3, 1 client", count(min(b.keys, listedByS3)), count(b.keys)), Value: float64(n) / time.Since(began).Seconds(), Unit: "keys/s"})
+	r := measure.AtLeast(100_000, measure.Result{Name: "listing-s3", What: fmt.Sprintf("%s of %s keys listed by S3, 1 client", measure.Count(min(b.keys, listedByS3)), measure.Count(b.keys)), Value: float64(n) / time.Since(began).Seconds(), Unit: "keys/s"})
 	r.Detail = fmt.Sprintf("%d pages", len(took))
-	return []result{r}, nil
+	return []measure.Result{r}, nil
 }
 
 const accessKey, secretKey = "scale", "scale-secret-key"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/segment"
+	"github.com/edgefs/edgefs/test/measure"
 )
 
 // mostVersions bounds the versions of the hot key: its writers take turns, so each waits for the disk.
@@ -35,19 +36,19 @@ func (v *versioned) put(ctx context.Context) error {
 }
 
 func (v *versioned) what(s string) string {
-	return fmt.Sprintf("%s of a key with %s versions", s, count(uint64(v.n)))
+	return fmt.Sprintf("%s of a key with %s versions", s, measure.Count(uint64(v.n)))
 }
 
 // versions are what one key with very many of them costs, and what it costs its neighbours.
-func (b *bench) versions(ctx context.Context) ([]result, error) {
+func (b *bench) versions(ctx context.Context) ([]measure.Result, error) {
 	bucket, err := b.bucket(ctx, "versions", segment.Settings{Versioning: segment.Versioned})
 	if err != nil {
 		return nil, err
 	}
 	v := &versioned{bench: b, bucket: bucket, n: int(min(b.keys/10, mostVersions))}
-	var out []result
-	for _, measure := range []func(context.Context) ([]result, error){v.load, v.pages, v.reads, v.listing, v.folds, v.snapshots, v.removes} {
-		rs, err := measure(ctx)
+	var out []measure.Result
+	for _, figure := range []func(context.Context) ([]measure.Result, error){v.load, v.pages, v.reads, v.listing, v.folds, v.snapshots, v.removes} {
+		rs, err := figure(ctx)
 		if out = append(out, rs...); err != nil {
 			return out, err
 		}
@@ -56,7 +57,7 @@ func (b *bench) versions(ctx context.Context) ([]result, error) {
 }
 
 // load writes the versions that are missing, in tenths: the last must not cost more than the first.
-func (v *versioned) load(ctx context.Context) ([]result, error) {
+func (v *versioned) load(ctx context.Context) ([]measure.Result, error) {
 	for i := range 2 * neighbours {
 		name := fmt.Sprintf("a/%04d", i)
 		if i >= neighbours {
@@ -73,36 +74,36 @@ func (v *versioned) load(ctx context.Context) ([]result, error) {
 	if have >= v.n {
 		return nil, nil
 	}
-	memory, stop := watchMemory()
+	memory, stop := measure.WatchMemory()
 	defer stop()
-	began, wrote := time.Now(), written()
+	began, wrote := time.Now(), measure.Written()
 	var tenths [10]struct {
-		times
+		measure.Times
 		cpu float64 // microseconds of processors for each
 	}
 	each := max((v.n-have)/len(tenths), 1)
 	for i := range tenths {
-		cpu, err := processor(), error(nil)
-		if tenths[i].times, err = timed(each, func(int) error { return v.put(ctx) }); err != nil {
+		cpu, err := measure.Processor(), error(nil)
+		if tenths[i].Times, err = measure.Timed(each, func(int) error { return v.put(ctx) }); err != nil {
 			return nil, err
 		}
-		tenths[i].cpu = (processor() - cpu).Seconds() * 1e6 / float64(each)
-		fmt.Fprintf(os.Stderr, "  %d versions, put p50 %.3f ms, %.0f µs of processors\n", have+(i+1)*each, tenths[i].at(0.5), tenths[i].cpu)
+		tenths[i].cpu = (measure.Processor() - cpu).Seconds() * 1e6 / float64(each)
+		fmt.Fprintf(os.Stderr, "  %d versions, put p50 %.3f ms, %.0f µs of processors\n", have+(i+1)*each, tenths[i].At(0.5), tenths[i].cpu)
 	}
 	stop()
 	first, last := tenths[0], tenths[len(tenths)-1]
 	n := float64(each * len(tenths))
-	put := atMost(0, result{Name: "versions-put", What: v.what("put") + ", p50 of the last tenth", Value: last.at(0.5), Unit: "ms"})
-	put.Detail = fmt.Sprintf("first tenth %.3f ms; %.0f and %.0f µs of processors; all in %.0f s", first.at(0.5), last.cpu, first.cpu, time.Since(began).Seconds())
-	return []result{put,
-		atMost(768, result{Name: "versions-memory", What: "peak RssAnon while putting them", Value: float64(memory.Load() >> 20), Unit: "MiB"}),
-		atMost(0, result{Name: "versions-written", What: "written to disk for each version", Value: float64(written()-wrote) / n, Unit: "bytes"}),
+	put := measure.AtMost(0, measure.Result{Name: "versions-put", What: v.what("put") + ", p50 of the last tenth", Value: last.At(0.5), Unit: "ms"})
+	put.Detail = fmt.Sprintf("first tenth %.3f ms; %.0f and %.0f µs of processors; all in %.0f s", first.At(0.5), last.cpu, first.cpu, time.Since(began).Seconds())
+	return []measure.Result{put,
+		measure.AtMost(768, measure.Result{Name: "versions-memory", What: "peak RssAnon while putting them", Value: float64(memory.Load() >> 20), Unit: "MiB"}),
+		measure.AtMost(0, measure.Result{Name: "versions-written", What: "written to disk for each version", Value: float64(measure.Written()-wrote) / n, Unit: "bytes"}),
 	}, nil
 }
 
 // pages lists all versions, a thousand at a time.
-func (v *versioned) pages(ctx context.Context) ([]result, error) {
-	var took times
+func (v *versioned) pages(ctx context.Context) ([]measure.Result, error) {
+	var took measure.Times
 	seen := 0
 	for o := (segment.ListVersionsOptions{Prefix: "hot", Limit: 1000}); ; {
 		began := time.Now()
@@ -121,19 +122,19 @@ func (v *versioned) pages(ctx context.Context) ([]result, error) {
 	if seen < v.n {
 		return nil, fmt.Errorf("%d versions are listed, of %d", seen, v.n)
 	}
-	took = sorted(took)
-	return []result{
-		atMost(5, result{Name: "versions-page", What: v.what("page of 1,000 versions") + ", p50", Value: took.at(0.5), Unit: "ms"}),
-		atMost(50, result{Name: "versions-page", What: v.what("page of 1,000 versions") + ", p99", Value: took.at(0.99), Unit: "ms"}),
+	took = measure.Sorted(took)
+	return []measure.Result{
+		measure.AtMost(5, measure.Result{Name: "versions-page", What: v.what("page of 1,000 versions") + ", p50", Value: took.At(0.5), Unit: "ms"}),
+		measure.AtMost(50, measure.Result{Name: "versions-page", What: v.what("page of 1,000 versions") + ", p99", Value: took.At(0.99), Unit: "ms"}),
 	}, nil
 }
 
 func (v *versioned) anyID(rng *rand.Rand) segment.VersionRef { return v.ids[rng.IntN(len(v.ids))] }
 
 // reads look versions up.
-func (v *versioned) reads(ctx context.Context) ([]result, error) {
+func (v *versioned) reads(ctx context.Context) ([]measure.Result, error) {
 	rng := rand.New(rand.NewPCG(7, uint64(v.n)))
-	var out []result
+	var out []measure.Result
 	for _, f := range []struct {
 		name, what string
 		which      func() segment.VersionRef
@@ -142,20 +143,20 @@ func (v *versioned) reads(ctx context.Context) ([]result, error) {
 		{"oldest", "the oldest version, by its id,", func() segment.VersionRef { return v.ids[len(v.ids)-1] }},
 		{"any", "any version, by its id,", func() segment.VersionRef { return v.anyID(rng) }},
 	} {
-		took, err := timed(5000, func(int) error { _, err := v.bucket.Stat(ctx, "hot", f.which()); return err })
+		took, err := measure.Timed(5000, func(int) error { _, err := v.bucket.Stat(ctx, "hot", f.which()); return err })
 		if err != nil {
 			return out, err
 		}
-		r := atMost(0, result{Name: "versions-" + f.name, What: v.what(f.what) + ", p50", Value: 1000 * took.at(0.5), Unit: "µs"})
-		r.Detail = fmt.Sprintf("p99 %.0f µs", 1000*took.at(0.99))
+		r := measure.AtMost(0, measure.Result{Name: "versions-" + f.name, What: v.what(f.what) + ", p50", Value: 1000 * took.At(0.5), Unit: "µs"})
+		r.Detail = fmt.Sprintf("p99 %.0f µs", 1000*took.At(0.99))
 		out = append(out, r)
 	}
 	return out, nil
 }
 
 // listing is a page of keys that goes over the hot one.
-func (v *versioned) listing(ctx context.Context) ([]result, error) {
-	took, err := timed(50, func(int) error {
+func (v *versioned) listing(ctx context.Context) ([]measure.Result, error) {
+	took, err := measure.Timed(50, func(int) error {
 		p, err := v.bucket.List(ctx, segment.ListOptions{After: fmt.Sprintf("a/%04d", neighbours-500), Limit: 1000})
 		if err == nil && (len(p.Entries) != 1000 || p.Entries[len(p.Entries)-1].Version.Key < "z") {
 			err = errCount
@@ -165,18 +166,18 @@ func (v *versioned) listing(ctx context.Context) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := atMost(5, result{Name: "versions-list", What: "page of 1,000 keys, one of them that, p50", Value: took.at(0.5), Unit: "ms"})
-	r.Detail = fmt.Sprintf("p99 %.1f ms", took.at(0.99))
-	return []result{r}, nil
+	r := measure.AtMost(5, measure.Result{Name: "versions-list", What: "page of 1,000 keys, one of them that, p50", Value: took.At(0.5), Unit: "ms"})
+	r.Detail = fmt.Sprintf("p99 %.1f ms", took.At(0.99))
+	return []measure.Result{r}, nil
 }
 
 // folds write few versions into trees that hold many.
-func (v *versioned) folds(ctx context.Context) ([]result, error) {
+func (v *versioned) folds(ctx context.Context) ([]measure.Result, error) {
 	const n, records = 11, 100
 	if _, err := v.bucket.Fold(ctx); err != nil { // of what was written before
 		return nil, err
 	}
-	var took times
+	var took measure.Times
 	stored := v.nodes()
 	for range n {
 		for range records {
@@ -184,25 +185,25 @@ func (v *versioned) folds(ctx context.Context) ([]result, error) {
 				return nil, err
 			}
 		}
-		one, err := timed(1, func(int) error { _, err := v.bucket.Fold(ctx); return err })
+		one, err := measure.Timed(1, func(int) error { _, err := v.bucket.Fold(ctx); return err })
 		if err != nil {
 			return nil, err
 		}
 		took = append(took, one...)
 	}
-	took = sorted(took)
-	r := atMost(0, result{Name: "versions-fold", What: v.what(fmt.Sprintf("fold of %d versions", records)) + ", p50", Value: took.at(0.5), Unit: "ms"})
+	took = measure.Sorted(took)
+	r := measure.AtMost(0, measure.Result{Name: "versions-fold", What: v.what(fmt.Sprintf("fold of %d versions", records)) + ", p50", Value: took.At(0.5), Unit: "ms"})
 	r.Detail = fmt.Sprintf("%.0f bytes of nodes for each version", float64(v.nodes()-stored)/n/records)
-	return []result{r}, nil
+	return []measure.Result{r}, nil
 }
 
 // nodes is how many bytes of metadata are stored.
 func (b *bench) nodes() int64 { return b.device.Stats().Chunks[chunk.Meta].Bytes }
 
 // snapshots are made, and compared, while the key gets a thousand versions more.
-func (v *versioned) snapshots(ctx context.Context) (_ []result, err error) {
+func (v *versioned) snapshots(ctx context.Context) (_ []measure.Result, err error) {
 	names := [2]string{"before", "after"}
-	var took times
+	var took measure.Times
 	for _, name := range names {
 		if err := v.bucket.DeleteSnapshot(ctx, name); err != nil && !errors.Is(err, segment.ErrNoSuchSnapshot) { // of a run that was stopped
 			return nil, err
@@ -212,7 +213,7 @@ func (v *versioned) snapshots(ctx context.Context) (_ []result, err error) {
 				return nil, err
 			}
 		}
-		one, err := timed(1, func(int) error { _, err := v.bucket.CreateSnapshot(ctx, name); return err })
+		one, err := measure.Timed(1, func(int) error { _, err := v.bucket.CreateSnapshot(ctx, name); return err })
 		if err != nil {
 			return nil, err
 		}
@@ -241,16 +242,16 @@ func (v *versioned) snapshots(ctx context.Context) (_ []result, err error) {
 	for _, name := range names {
 		err = errors.Join(err, v.bucket.DeleteSnapshot(ctx, name))
 	}
-	return []result{
-		atMost(10, result{Name: "versions-snapshot", What: v.what("snapshot") + " acknowledged, most", Value: sorted(took).at(1), Unit: "ms"}),
-		atMost(0, result{Name: "versions-diff", What: v.what("diff of two, 1,000 versions apart,"), Value: ms(diff), Unit: "ms"}),
+	return []measure.Result{
+		measure.AtMost(10, measure.Result{Name: "versions-snapshot", What: v.what("snapshot") + " acknowledged, most", Value: measure.Sorted(took).At(1), Unit: "ms"}),
+		measure.AtMost(0, measure.Result{Name: "versions-diff", What: v.what("diff of two, 1,000 versions apart,"), Value: measure.MS(diff), Unit: "ms"}),
 	}, err
 }
 
 // removes take versions away: the current one, which uncovers the next, and others.
-func (v *versioned) removes(ctx context.Context) ([]result, error) {
+func (v *versioned) removes(ctx context.Context) ([]measure.Result, error) {
 	rng := rand.New(rand.NewPCG(8, uint64(v.n)))
-	var out []result
+	var out []measure.Result
 	for _, f := range []struct {
 		name, what string
 		which      func() (segment.VersionRef, error)
@@ -261,7 +262,7 @@ func (v *versioned) removes(ctx context.Context) ([]result, error) {
 		}},
 		{"remove", "removal of any version", func() (segment.VersionRef, error) { return v.anyID(rng), nil }},
 	} {
-		took, err := timed(200, func(int) error {
+		took, err := measure.Timed(200, func(int) error {
 			ref, err := f.which()
 			if err == nil {
 				_, err = v.bucket.Remove(ctx, "hot", ref, segment.Cond{})
@@ -271,8 +272,8 @@ func (v *versioned) removes(ctx context.Context) ([]result, error) {
 		if err != nil {
 			return out, err
 		}
-		r := atMost(0, result{Name: "versions-" + f.name, What: v.what(f.what) + ", p50", Value: took.at(0.5), Unit: "ms"})
-		r.Detail = fmt.Sprintf("p99 %.2f ms", took.at(0.99))
+		r := measure.AtMost(0, measure.Result{Name: "versions-" + f.name, What: v.what(f.what) + ", p50", Value: took.At(0.5), Unit: "ms"})
+		r.Detail = fmt.Sprintf("p99 %.2f ms", took.At(0.99))
 		out = append(out, r)
 	}
 	return out, nil

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"os"
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// watchMemory samples this process' anonymous memory, until stop is called. stop may be called again.
-func watchMemory() (peak *atomic.Int64, stop func()) {
+// WatchMemory samples this process' anonymous memory, until stop is called. stop may be called again.
+func WatchMemory() (peak *atomic.Int64, stop func()) {
 	peak = new(atomic.Int64)
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -18,7 +18,7 @@ func watchMemory() (peak *atomic.Int64, stop func()) {
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			peak.Store(max(peak.Load(), 1024*field("/proc/self/status", "RssAnon:")))
+			peak.Store(max(peak.Load(), Anonymous()))
 			select {
 			case <-tick.C:
 			case <-end:
@@ -35,12 +35,17 @@ func watchMemory() (peak *atomic.Int64, stop func()) {
 	}
 }
 
-// written is how many bytes this process has sent towards a disk, and read how many it has asked for.
-func written() int64   { return field("/proc/self/io", "write_bytes:") }
-func readSoFar() int64 { return field("/proc/self/io", "rchar:") }
+// Written is how many bytes this process has sent towards a disk.
+func Written() int64 { return field("/proc/self/io", "write_bytes:") }
 
-// processor is the time that this process has had of processors.
-func processor() time.Duration {
+// Asked is how many bytes it has asked for, of files and others.
+func Asked() int64 { return field("/proc/self/io", "rchar:") }
+
+// Anonymous is the memory that this process holds for itself, RssAnon, in bytes.
+func Anonymous() int64 { return 1024 * field("/proc/self/status", "RssAnon:") }
+
+// Processor is the time that this process has had of processors.
+func Processor() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0
