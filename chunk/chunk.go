@@ -19,6 +19,7 @@ type Chunk struct {
 	id    ID
 	data  []byte
 	lease Lease
+	wish  Compression
 }
 
 // Lease is memory that chunks lie in, to be used again when nobody holds it.
@@ -39,7 +40,16 @@ func (c Chunk) Data() []byte { return c.data }
 func (c Chunk) Size() int { return len(c.data) }
 
 // Clone is the same chunk with bytes of its own.
-func (c Chunk) Clone() Chunk { return Chunk{id: c.id, data: bytes.Clone(c.data)} }
+func (c Chunk) Clone() Chunk { return Chunk{id: c.id, data: bytes.Clone(c.data), wish: c.wish} }
+
+// Compression is how its writer wishes the chunk to be stored.
+func (c Chunk) Compression() Compression { return c.wish }
+
+// Wishing is the chunk with a wish of how it is stored, where it comes to be: one that is held stays as it is.
+func (c Chunk) Wishing(w Compression) Chunk {
+	c.wish = w
+	return c
+}
 
 // Lease is the memory that the chunk's bytes can be held in, or nil: then they must be copied.
 func (c Chunk) Lease() Lease { return c.lease }

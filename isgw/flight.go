@@ -334,6 +334,11 @@ func (l *Lazy) arrive(ctx context.Context, b *batch, s *session, pieces []wire.P
 	if len(chunks) == 0 {
 		return bad
 	}
+	if wish := l.settings(b.bucket).Compression; wish != chunk.Off {
+		for i, c := range chunks {
+			chunks[i] = c.Wishing(wish)
+		}
+	}
 	err := l.cfg.Chunks.Open(b.domain, b.class).Put(ctx, chunks)
 	switch {
 	case err != nil:

@@ -110,7 +110,7 @@ func (s *lazyStore) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Ch
 	}
 	missing := here.missing(ids)
 	o := order{domain: s.domain, bucket: s.reading.Bucket, class: chunk.Cache}
-	if damaged := errors.Is(err, chunk.ErrCorrupt); damaged || s.l.full(s.reading.Bucket) {
+	if damaged := errors.Is(err, chunk.ErrCorrupt); damaged || s.l.settings(s.reading.Bucket).Full {
 		o.class, o.repair = chunk.Data, damaged
 	}
 	var failure error
@@ -162,14 +162,17 @@ type yieldError struct{ err error }
 
 func (e *yieldError) Error() string { return e.err.Error() }
 
-// full says whether a bucket's payload is to be kept durably.
-func (l *Lazy) full(id segment.BucketID) bool {
+// settings are those of a bucket that is read: whether its payload is to be kept durably, and how it is stored.
+func (l *Lazy) settings(id segment.BucketID) segment.Settings {
 	l.mu.Lock()
 	links := l.links
 	l.mu.Unlock()
 	if links == nil {
-		return false
+		return segment.Settings{}
 	}
 	b, err := links.seg.BucketByID(id)
-	return err == nil && b.Settings().Full
+	if err != nil {
+		return segment.Settings{}
+	}
+	return b.Settings()
 }

@@ -275,3 +275,28 @@ func TestWithoutPeersMissingIsUnavailable(t *testing.T) {
 		t.Errorf("%d chunks, %v", got, err)
 	}
 }
+
+// TestFetchedChunksAreKeptAsTheirBucketSays reads from a bucket whose content is to be compressed, of which small and large objects have theirs by different ways.
+func TestFetchedChunksAreKeptAsTheirBucketSays(t *testing.T) {
+	inVirtualTime(t, names("a b"), func(t *testing.T, w *world) {
+		a, b := pair(t, w, segment.Settings{Compression: chunk.Fast})
+		for _, size := range []int{100, 300 << 10} {
+			key, body := fmt.Sprint(size), text(size)
+			v := a.put("bkt", key, body)
+			b.lists("bkt", key, size)
+			b.reads("bkt", key, body)
+			o, err := b.Object(b.bucket("bkt").ID(), v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for p, err := range o.Pieces(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if p.Level == 0 && b.store.Wish(b.Domain(), p.ID) != chunk.Fast {
+					t.Errorf("a piece of %d bytes of %s is kept as any", p.Size, key)
+				}
+			}
+		}
+	})
+}

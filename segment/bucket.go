@@ -79,13 +79,16 @@ func newBucket(s *Segment, id BucketID, doc *bucketDoc) *Bucket {
 	b := &Bucket{s: s, id: id, domain: s.domainOf(doc.domain), overlay: newOverlay(), others: Vector{},
 		forwarding: make(chan struct{}, maxForwards)}
 	b.doc.Store(doc)
-	b.chunks = dedup.Stores{Data: s.cfg.Chunks.Open(b.domain, chunk.Data), Meta: s.cfg.Chunks.Open(b.domain, chunk.Meta)}
+	b.chunks = dedup.Stores{Data: chunk.Wishing(s.cfg.Chunks.Open(b.domain, chunk.Data), b.compression), Meta: s.cfg.Chunks.Open(b.domain, chunk.Meta)}
 	b.stores = dedup.Stores{Data: unlisted{b.chunks.Data}, Meta: woven{b.chunks.Meta, s}}
 	b.trees = newTrees(b)
 	b.settings.Store(&settingsRecord{Settings: doc.settings})
 	b.start()
 	return b
 }
+
+// compression is how the bucket's content is to be stored.
+func (b *Bucket) compression() chunk.Compression { return b.settings.Load().Compression }
 
 // newBase is the base that a fold or merge names.
 func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {

@@ -34,11 +34,14 @@ type write struct {
 }
 
 // chunks are the payload, with bytes of their own.
-func (w *write) chunks(d chunk.Domain) []chunk.Chunk {
+func (w *write) chunks(d chunk.Domain, wish chunk.Compression) []chunk.Chunk {
 	if w.made == nil {
 		for _, p := range w.payload {
 			w.made = append(w.made, d.Make(bytes.Clone(p)))
 		}
+	}
+	for i, c := range w.made {
+		w.made[i] = c.Wishing(wish)
 	}
 	return w.made
 }

@@ -218,6 +218,10 @@ func formats(t testing.TB) map[string]struct {
 			d, err := parseDroppedDoc(b)
 			return d.appendTo(nil), err
 		}},
+		"settings-compressed": {Settings{Compression: chunk.Fast}.appendTo(nil), func(b []byte) ([]byte, error) {
+			s, err := parseSettings(b)
+			return s.appendTo(nil), err
+		}},
 		"settings-scheduled": {Settings{Snapshots: "1h:24,1d:30"}.appendTo(nil), func(b []byte) ([]byte, error) {
 			s, err := parseSettings(b)
 			return s.appendTo(nil), err

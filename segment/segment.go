@@ -450,7 +450,7 @@ func (s *Segment) applyWrite(ctx context.Context, pos uint64, w *write) (cost in
 		return 0, fmt.Errorf("bucket %v is not known: %w", w.bucket, ErrDamaged)
 	}
 	if len(w.payload) > 0 {
-		s.cfg.Chunks.Hold(b.domain, w.chunks(b.domain))
+		s.cfg.Chunks.Hold(b.domain, w.chunks(b.domain, b.compression()))
 		w.payload, w.made = nil, nil
 	}
 	s.clock.observe(w.record.HLC)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/edgefs/edgefs/chunk"
 )
 
 // Versioning says what becomes of the versions that a write replaces.
@@ -62,6 +64,9 @@ type Settings struct {
 	// Locks allow to lock versions: see [Bucket.Lock].
 	Locks LockSettings `json:"locks,omitzero"`
 
+	// Compression is how content that is written from now on is stored, where it is not held already.
+	Compression chunk.Compression `json:"compression"`
+
 	// Snapshots are taken by themselves, at the bucket's home.
 	Snapshots Schedule `json:"snapshots,omitempty"`
 
@@ -78,7 +83,7 @@ func DefaultSettings() Settings {
 
 func (s Settings) validate() error {
 	switch {
-	case s.Versioning > Suspended, s.Policy > Home, s.Ack > Copies:
+	case s.Versioning > Suspended, s.Policy > Home, s.Ack > Copies, s.Compression > chunk.Fast:
 		return fmt.Errorf("settings that this build does not know: %w", ErrInvalidArgument)
 	case s.EagerBytes < 0:
 		return fmt.Errorf("%d eager bytes: %w", s.EagerBytes, ErrInvalidArgument)
@@ -116,10 +121,14 @@ func (s Settings) appendTo(b []byte) []byte {
 	b = putSome(b, 8, s.Losers.appendTo)
 	b = putSome(b, 9, s.Snapshots.appendTo)
 	b = putSome(b, settingsFieldLocks, s.Locks.appendTo)
+	b = putUint(b, settingsFieldCompression, uint64(s.Compression))
 	return append(b, s.unknown...)
 }
 
-const settingsFieldLocks = 10
+const (
+	settingsFieldLocks       = 10
+	settingsFieldCompression = 11
+)
 
 func parseSettings(b []byte) (s Settings, err error) {
 	err = eachField("settings", b, func(f field) error {
@@ -162,6 +171,8 @@ func parseSettings(b []byte) (s Settings, err error) {
 				return nil
 			}
 			s.Locks = locks
+		case f.num == settingsFieldCompression && f.typ == protowire.VarintType && f.n <= uint64(chunk.Fast):
+			s.Compression = chunk.Compression(f.n)
 		default:
 			s.unknown += string(f.raw)
 		}

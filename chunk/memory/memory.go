@@ -59,6 +59,13 @@ func (d *Device) Damage(domain chunk.Domain, id chunk.ID) {
 	d.chunks[k] = held{domain.Make(data), d.chunks[k].class}
 }
 
+// Wish is how a chunk that is held was wished to be stored, for tests.
+func (d *Device) Wish(domain chunk.Domain, id chunk.ID) chunk.Compression {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.chunks[key{domain.Name(nil), id}].chunk.Compression()
+}
+
 // forget drops a chunk. Called with the lock.
 func (d *Device) forget(k key) {
 	d.bytes -= int64(d.chunks[k].chunk.Size())

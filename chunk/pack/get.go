@@ -117,12 +117,7 @@ func (v view) locate(keys []Key, failed *failures) ([]found, error) {
 	err := v.d.index.Lookup(keys, func(i int, e Entry) {
 		absent(i)
 		next++
-		if e.Codec > S2 {
-			failed.note(fmt.Errorf("chunk %v: %w: codec %d is not known to this build", keys[i].ID, chunk.ErrUnavailable, e.Codec))
-			return
-		}
 		chunks = append(chunks, found{keys[i], e})
-
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", chunk.ErrUnavailable, err)
@@ -162,30 +157,30 @@ func (v view) readSpan(chunks []found, yield func(chunk.Chunk) error, failed *fa
 	} else if err != nil {
 		return v.readAgain(chunks[0], err, yield, failed)
 	}
+	out := v.d.unpacked(chunks)
+	defer out.end()
 	for _, f := range chunks {
-		if err := v.yieldFrom(f, buf, from, yield, failed); err != nil {
+		at := f.entry.Offset - from + recordSize
+		if err := v.yieldFrom(f, buf.data[at:at+int64(f.entry.Length)], buf.lease(), &out, yield, failed); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// yieldFrom yields one chunk of a span, if it is whole.
-func (v view) yieldFrom(f found, buf *span, from int64, yield func(chunk.Chunk) error, failed *failures) error {
-	at := f.entry.Offset - from + recordSize
-	data, lent, err := v.d.forms.open(f.entry, buf.data[at:at+int64(f.entry.Length)])
+// yieldFrom yields one chunk of a span, if it is whole. Its payload has a lease; what it is unpacked to has another.
+func (v view) yieldFrom(f found, payload []byte, lease chunk.Lease, out *unpacked, yield func(chunk.Chunk) error, failed *failures) (err error) {
+	data := payload
+	if f.entry.Codec != Plain {
+		if data, lease, err = out.open(f.entry, payload); err != nil {
+			return v.readAgain(f, err, yield, failed)
+		}
+	}
+	c, err := v.domain.Verify(f.key.ID, data)
 	if err != nil {
 		return v.readAgain(f, err, yield, failed)
 	}
-	defer v.d.forms.put(lent)
-	c, err := v.domain.Verify(f.key.ID, data)
-	switch {
-	case err != nil:
-		return v.readAgain(f, err, yield, failed)
-	case lent != nil:
-		return yield(c)
-	}
-	return yield(c.On(buf.lease()))
+	return yield(c.On(lease))
 }
 
 // readAgain is for a chunk that could not be read where it was found. When it lies elsewhere by now, that is read; else a damaged copy is

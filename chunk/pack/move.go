@@ -134,17 +134,21 @@ func (d *Device) Keep(ctx context.Context, class chunk.Class, chunks []Stored) e
 	}
 	return d.put(ctx, class, keys, func(i int) form {
 		return form{payload: chunks[i].Payload, size: int(chunks[i].Size), codec: chunks[i].Codec}
-	})
+	}, func(i int) bool { return chunks[i].Codec.known() })
 }
 
-// Held says which of keys the device holds durably, and not condemned.
-func (d *Device) Held(ctx context.Context, keys []Key) ([]bool, error) {
+// Held says which of chunks, given as another device has them, the device holds durably, and not condemned: in a form that can be read, where theirs can be.
+func (d *Device) Held(ctx context.Context, chunks []Pair) ([]bool, error) {
 	if err := d.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer d.leave()
-	held := make([]bool, len(keys))
-	if err := d.index.Lookup(keys, func(i int, e Entry) { held[i] = d.held(keys[i], e, chunk.Data) }); err != nil {
+	keys, held := make([]Key, len(chunks)), make([]bool, len(chunks))
+	for i, c := range chunks {
+		keys[i] = c.Key
+	}
+	found := func(i int, e Entry) { held[i] = d.held(keys[i], e, chunk.Data, chunks[i].Entry.Codec.known()) }
+	if err := d.index.Lookup(keys, found); err != nil {
 		return nil, fmt.Errorf("%w: %w", chunk.ErrUnavailable, err)
 	}
 	return held, nil

@@ -14,11 +14,7 @@ import (
 // lackingOn is what Each is to read for another device.
 func lackingOn(t *testing.T, to *site) func([]Pair) ([]int, error) {
 	return func(pairs []Pair) (lacking []int, err error) {
-		keys := make([]Key, len(pairs))
-		for i, p := range pairs {
-			keys[i] = p.Key
-		}
-		held, err := to.Held(t.Context(), keys)
+		held, err := to.Held(t.Context(), pairs)
 		for i := range held {
 			if !held[i] {
 				lacking = append(lacking, i)

@@ -12,7 +12,7 @@ import (
 type Report struct {
 	Packs, AllPacks int   // done, of how many
 	Chunks, Bytes   int64 // read
-	Unnamed         int64 // chunks of which only the checksum was compared: their domain is not known
+	Unnamed         int64 // chunks of which only the checksum was compared: their domain, or how they are stored, is not known
 	Damaged         int64 // copies that were dropped from the index
 	Footers         int   // of packs, that were damaged
 }
@@ -184,7 +184,7 @@ func (s *scrub) whole(i packInfo, f found, b []byte) bool {
 		return false
 	}
 	domain, known := s.domains[f.key.Tag]
-	if !known {
+	if !known || !f.entry.Codec.known() {
 		s.report.Unnamed++
 		return true
 	}

@@ -40,7 +40,7 @@ func (v view) Missing(ctx context.Context, ids []chunk.ID) ([]chunk.ID, error) {
 	defer v.d.leave()
 	keys := v.keys(ids)
 	held := make([]bool, len(keys))
-	if err := v.d.index.Lookup(keys, func(i int, e Entry) { held[i] = v.d.held(keys[i], e, v.class) }); err != nil {
+	if err := v.d.index.Lookup(keys, func(i int, e Entry) { held[i] = v.d.held(keys[i], e, v.class, true) }); err != nil {
 		return nil, fmt.Errorf("%w: %w", chunk.ErrUnavailable, err)
 	}
 	var missing []chunk.ID
@@ -50,6 +50,27 @@ func (v view) Missing(ctx context.Context, ids []chunk.ID) ([]chunk.ID, error) {
 		}
 	}
 	return missing, nil
+}
+
+// Lacks are those of ids, each once and in order, that the device has in no form: what is condemned, or stored in a way that this build does not know, it has,
+// though neither counts as held.
+func (d *Device) Lacks(ctx context.Context, tag Tag, ids []chunk.ID) ([]chunk.ID, error) {
+	if err := d.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer d.leave()
+	keys := view{tag: tag}.keys(ids)
+	has := make([]bool, len(keys))
+	if err := d.index.Lookup(keys, func(i int, _ Entry) { has[i] = true }); err != nil {
+		return nil, fmt.Errorf("%w: %w", chunk.ErrUnavailable, err)
+	}
+	var lacks []chunk.ID
+	for i, k := range keys {
+		if !has[i] {
+			lacks = append(lacks, k.ID)
+		}
+	}
+	return lacks, nil
 }
 
 // enter says whether the device can be asked now. It then stays open until leave.
@@ -79,21 +100,24 @@ func (v view) Put(ctx context.Context, chunks []chunk.Chunk) error {
 	for i, c := range chunks {
 		keys[i] = Key{v.tag, c.ID()}
 	}
-	if err := v.d.put(ctx, v.class, keys, func(i int) form { return v.form(chunks[i]) }); err != nil {
+	if err := v.d.put(ctx, v.class, keys, func(i int) form { return v.form(chunks[i]) }, always); err != nil {
 		return fmt.Errorf("put %d chunks: %w", len(chunks), err)
 	}
 	return nil
 }
 
-// put keeps the chunks of distinct keys at a class, those that are not held. formOf gives the form of one, when it is needed.
-func (d *Device) put(ctx context.Context, class chunk.Class, keys []Key, formOf func(i int) form) error {
+func always(int) bool { return true }
+
+// put keeps the chunks of distinct keys at a class, those that are not held: in a form that can be read, where theirs is readable. formOf gives the form of one,
+// when it is needed.
+func (d *Device) put(ctx context.Context, class chunk.Class, keys []Key, formOf func(i int) form, readable func(i int) bool) error {
 	todo := make([]int, len(keys))
 	for i := range todo {
 		todo[i] = i
 	}
 	for len(todo) > 0 {
 		mine, theirs, wait := d.flights.claim(pick(keys, todo))
-		if err := d.write(ctx, class, keys, pick(todo, mine), formOf); err != nil {
+		if err := d.write(ctx, class, keys, pick(todo, mine), formOf, readable); err != nil {
 			return err
 		}
 		for f := range wait {
@@ -130,7 +154,7 @@ func pick[T any](from []T, at []int) []T {
 }
 
 // write writes those of the keys, all of which are claimed, that are not held. A claim ends when the chunk's batch does.
-func (d *Device) write(ctx context.Context, class chunk.Class, all []Key, claimed []int, formOf func(i int) form) error {
+func (d *Device) write(ctx context.Context, class chunk.Class, all []Key, claimed []int, formOf func(i int) form, readable func(i int) bool) error {
 	w := d.lanes[laneOf(class)]
 	defer w.wake()
 	keys, written := pick(all, claimed), 0
@@ -145,7 +169,7 @@ func (d *Device) write(ctx context.Context, class chunk.Class, all []Key, claime
 	}
 	var outcomes []*outcome
 	for i, k := range keys {
-		if d.held(k, was[i], class) {
+		if d.held(k, was[i], class, readable(claimed[i])) {
 			d.flights.land(k)
 			written++
 			continue

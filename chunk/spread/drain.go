@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -221,30 +222,30 @@ func (c *carrier) pace() error {
 // elsewhere says which chunks of a device another one holds, of those that can be relied on and stay.
 func (s *Store) elsewhere(ctx context.Context, from *member, entries []pack.Pair) ([]bool, error) {
 	held := make([]bool, len(entries))
-	at := make([]int, len(entries)) // of the keys that are still asked for
-	keys := make([]pack.Key, len(entries))
-	for i, e := range entries {
-		at[i], keys[i] = i, e.Key
+	at := make([]int, len(entries)) // of those that are still asked for
+	for i := range entries {
+		at[i] = i
 	}
+	asked := slices.Clone(entries)
 	for _, m := range *s.members.Load() {
 		d, _ := m.writable()
-		if m == from || d == nil || len(keys) == 0 {
+		if m == from || d == nil || len(asked) == 0 {
 			continue
 		}
-		there, err := d.Held(ctx, keys)
+		there, err := d.Held(ctx, asked)
 		if err != nil {
 			return nil, err
 		}
 		rest := 0
-		for i, k := range keys {
-			if there[i] && !m.isUnread(k.Tag, k.ID) {
+		for i, e := range asked {
+			if there[i] && !m.isUnread(e.Key.Tag, e.Key.ID) {
 				held[at[i]] = true
 				continue
 			}
-			at[rest], keys[rest] = at[i], k
+			at[rest], asked[rest] = at[i], e
 			rest++
 		}
-		at, keys = at[:rest], keys[:rest]
+		at, asked = at[:rest], asked[:rest]
 	}
 	return held, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/chunk/chunktest"
+	"github.com/edgefs/edgefs/chunk/pack"
 	"github.com/edgefs/edgefs/internal/vfs"
 )
 
@@ -25,6 +26,7 @@ func TestACollectionGoesThroughAllDevices(t *testing.T) {
 		t.Errorf("%d of %d are condemned", got, len(garbage))
 	}
 	again := garbage[:5]
+	n.wantAll(garbage) // as long as it is there
 	if missing := n.missing(garbage); len(missing) != len(garbage) {
 		t.Errorf("%d of %d are absent", len(missing), len(garbage))
 	}
@@ -77,4 +79,28 @@ func TestADrainDoesNotRelyOnWhatIsCondemned(t *testing.T) {
 	must(t, err)
 	must(t, n.Remove(t.Context(), n.id(1), false))
 	n.wantAll(chunks)
+}
+
+// TestWhatALaterBuildStoredIsNeverAbsent has a chunk on one of two devices in a form that this build does not know.
+func TestWhatALaterBuildStoredIsNeverAbsent(t *testing.T) {
+	n := newNode(t, 2)
+	c := chunktest.Chunks(domain, 1, 1, 3000)
+	later := pack.Stored{Key: pack.Key{Tag: pack.TagOf(domain), ID: c[0].ID()}, Class: chunk.Data, Codec: 2, Size: 3000, Payload: []byte("not known")}
+	must(t, n.device(1).Keep(t.Context(), chunk.Data, []pack.Stored{later}))
+	for range 2 {
+		if _, err := n.get(c); !errors.Is(err, chunk.ErrUnavailable) || errors.Is(err, chunk.ErrNotFound) {
+			t.Errorf("get: %v", err)
+		}
+		if st := n.status(1); st.Unreadable != 0 || st.Stats.Corrupt != 0 {
+			t.Errorf("the disk is blamed for it: %+v", st)
+		}
+		n.reopen()
+	}
+	n.drained(1)
+	must(t, n.Remove(t.Context(), n.id(1), false))
+	if _, err := n.get(c); !errors.Is(err, chunk.ErrUnavailable) {
+		t.Errorf("get after a drain: %v", err)
+	}
+	n.spread(c)
+	n.wantAll(c)
 }

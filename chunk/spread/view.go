@@ -240,7 +240,7 @@ func (r *reading) from(ctx context.Context, m *member) error {
 		r.failed.note(fmt.Errorf("device %s: %w", m.folder, err))
 		return nil
 	}
-	missing, err := d.OpenTagged(r.domain, r.tag, chunk.Cache).Missing(ctx, r.rest)
+	missing, err := d.Lacks(ctx, r.tag, r.rest)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

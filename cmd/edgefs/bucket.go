@@ -31,6 +31,7 @@ func (a *app) bucketCommand() *cobra.Command {
 type settingsFlags struct {
 	versioning, data      string
 	policy, ack           string
+	compression           string
 	eager                 config.Size
 	keepLosers, loserDays int
 	locks                 bool
@@ -44,6 +45,7 @@ func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().Var(&s.eager, "eager", "other segments fetch objects up to this size at once; 0 for none")
 	c.Flags().StringVar(&s.policy, "policy", "", "newest: readers see the newest version; keep-both: also those that lost a conflict, as NAME~VERSION; home: every write is the home's")
 	c.Flags().StringVar(&s.ack, "ack", "", "local, or copies: a write waits until a second segment has it")
+	c.Flags().StringVar(&s.compression, "compression", "", "off, or fast: content that is written from now on is stored compressed (S2) where that saves a tenth")
 	c.Flags().IntVar(&s.keepLosers, "keep-losers", 0, "versions that lost a conflict that are kept of a key, the newest; 0 for all")
 	c.Flags().StringVar(&s.snapshots, "snapshots", "", "snapshots that are taken by themselves, as 1h:24,1d:30: every hour, the last 24 kept, and every day; off")
 	c.Flags().IntVar(&s.loserDays, "loser-days", 0, "days that they are kept; 0 for ever")
@@ -68,6 +70,9 @@ func (s *settingsFlags) change(c *cobra.Command) (change admin.SettingsChange) {
 	}
 	if c.Flags().Changed("ack") {
 		change.Ack = &s.ack
+	}
+	if c.Flags().Changed("compression") {
+		change.Compression = &s.compression
 	}
 	if c.Flags().Changed("locks") {
 		change.Locks = &s.locks
@@ -258,6 +263,9 @@ func settingsText(s admin.Settings) string {
 	if s.Ack != "local" {
 		text += ", ack " + s.Ack
 	}
+	if s.Compression == "fast" {
+		text += ", compression " + s.Compression
+	}
 	if s.Locks {
 		text += ", locks"
 	}
@@ -300,6 +308,7 @@ func writeBucket(w io.Writer, b admin.Bucket) {
 	}
 	line("policy", "%s", b.Settings.Policy)
 	line("ack", "%s", b.Settings.Ack)
+	line("compression", "%s", b.Settings.Compression)
 	line("keeps", "%s", losersText(b.Settings.Conflicts))
 	if b.Settings.Locks {
 		line("locks", "each new version: %s", cmp.Or(b.Settings.Retention, "none"))

@@ -29,15 +29,16 @@ type Bucket struct {
 
 // Settings of a bucket that its home can change.
 type Settings struct {
-	Versioning string         `json:"versioning"` // off, enabled or suspended
-	Data       string         `json:"data"`       // lazy: payload comes when it is read; full: every segment keeps all
-	EagerBytes int64          `json:"eagerBytes"` // objects up to this size are fetched at once
-	Policy     string         `json:"policy"`     // newest or keep-both: what readers see of a conflict; home: every write is the home's
-	Ack        string         `json:"ack"`        // local or copies: whether a write waits for a second segment
-	Conflicts  Losers         `json:"conflicts"`
-	Locks      bool           `json:"locks"`               // versions can be locked
-	Retention  string         `json:"retention,omitempty"` // of each new version, as governance:30d or compliance:7y
-	Snapshots  []SnapshotRule `json:"snapshots,omitempty"` // taken by themselves
+	Versioning  string         `json:"versioning"`  // off, enabled or suspended
+	Data        string         `json:"data"`        // lazy: payload comes when it is read; full: every segment keeps all
+	EagerBytes  int64          `json:"eagerBytes"`  // objects up to this size are fetched at once
+	Policy      string         `json:"policy"`      // newest or keep-both: what readers see of a conflict; home: every write is the home's
+	Ack         string         `json:"ack"`         // local or copies: whether a write waits for a second segment
+	Compression string         `json:"compression"` // off or fast: how content is stored
+	Conflicts   Losers         `json:"conflicts"`
+	Locks       bool           `json:"locks"`               // versions can be locked
+	Retention   string         `json:"retention,omitempty"` // of each new version, as governance:30d or compliance:7y
+	Snapshots   []SnapshotRule `json:"snapshots,omitempty"` // taken by themselves
 }
 
 // Losers bound the versions that conflicts keep beside the current one. 0 is no bound.
@@ -48,13 +49,14 @@ type Losers struct {
 
 // SettingsChange changes what is not nil.
 type SettingsChange struct {
-	Versioning *string `json:"versioning,omitempty"`
-	Data       *string `json:"data,omitempty"`
-	EagerBytes *int64  `json:"eagerBytes,omitempty"`
-	Policy     *string `json:"policy,omitempty"`
-	Ack        *string `json:"ack,omitempty"`
-	Locks      *bool   `json:"locks,omitempty"`     // true: for ever
-	Retention  *string `json:"retention,omitempty"` // "none", or as in [Settings]
+	Versioning  *string `json:"versioning,omitempty"`
+	Data        *string `json:"data,omitempty"`
+	EagerBytes  *int64  `json:"eagerBytes,omitempty"`
+	Policy      *string `json:"policy,omitempty"`
+	Ack         *string `json:"ack,omitempty"`
+	Compression *string `json:"compression,omitempty"`
+	Locks       *bool   `json:"locks,omitempty"`     // true: for ever
+	Retention   *string `json:"retention,omitempty"` // "none", or as in [Settings]
 	// KeepLosers and LoserDays are the fields of [Losers].
 	KeepLosers *int    `json:"keepLosers,omitempty"`
 	LoserDays  *int    `json:"loserDays,omitempty"`

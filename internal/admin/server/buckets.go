@@ -125,6 +125,11 @@ func change(s *segment.Settings, c admin.SettingsChange) error {
 			return err
 		}
 	}
+	if c.Compression != nil {
+		if err := s.Compression.UnmarshalText([]byte(*c.Compression)); err != nil {
+			return invalid("%v", err)
+		}
+	}
 	if c.Locks != nil {
 		s.Locks.Enabled = *c.Locks
 	}
@@ -158,7 +163,7 @@ func bucketOf(b segment.BucketInfo) admin.Bucket {
 		Epoch: b.Epoch.N, Chunks: b.Cutter.String(),
 		Settings: admin.Settings{
 			Versioning: cmp.Or(b.Settings.Versioning.String(), "off"), Data: data, EagerBytes: b.Settings.EagerBytes,
-			Policy: b.Settings.Policy.String(), Ack: b.Settings.Ack.String(), Conflicts: admin.Losers(b.Settings.Losers),
+			Policy: b.Settings.Policy.String(), Ack: b.Settings.Ack.String(), Compression: b.Settings.Compression.String(), Conflicts: admin.Losers(b.Settings.Losers),
 			Locks: b.Settings.Locks.Enabled, Retention: retentionText(b.Settings.Locks),
 			Snapshots: rulesOf(b.Settings.Snapshots),
 		},
