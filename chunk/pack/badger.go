@@ -22,6 +22,8 @@ type badgerIndex struct {
 	db  *badger.DB
 	dir string
 	log *slog.Logger
+
+	look bool // nothing is written
 }
 
 // errIndexDamaged says that the index cannot be read as it was written. It is made again the next time that it is opened.
@@ -51,23 +53,27 @@ func OpenBadger(dir string, log *slog.Logger) (Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open index %s: %w", dir, err)
 	}
-	return badgerIndex{db, dir, log}, nil
+	return badgerIndex{db: db, dir: dir, log: log}, nil
 }
 
 // openBadger turns a panic of Badger's, which some damage causes, into an error.
-func openBadger(dir string, log *slog.Logger) (db *badger.DB, err error) {
+func openBadger(dir string, log *slog.Logger) (*badger.DB, error) {
+	return openBadgerAs(badgerOptions(dir, log))
+}
+
+func openBadgerAs(o badger.Options) (db *badger.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("badger: %v", p)
 		}
 	}()
-	return badger.Open(badgerOptions(dir, log))
+	return badger.Open(o)
 }
 
 // told notes that the index is damaged: an answer of a damaged index is none.
 func (x badgerIndex) told(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || x.look {
+		return err
 	}
 	x.log.Error("the index of the packs cannot be read; it is made again at the next start", "dir", x.dir, "err", err)
 	return errors.Join(fmt.Errorf("%w: %w", errIndexDamaged, err), os.WriteFile(x.dir+damagedSuffix, nil, 0o600))

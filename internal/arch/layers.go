@@ -15,7 +15,8 @@ func Layers() []Layer {
 
 		{"internal/vfs", nil},
 		{"internal/vfs/...", []string{"internal/vfs"}},
-		{"internal/journal", []string{"internal/vfs"}},
+		{"internal/finding", nil},
+		{"internal/journal", []string{"internal/finding", "internal/vfs"}},
 		{"internal/linear", nil},
 		{"internal/buildinfo", nil},
 		{"internal/arch", nil},
@@ -28,8 +29,8 @@ func Layers() []Layer {
 		{"chunk", nil},
 		{"chunk/chunktest", []string{"chunk"}},
 		{"chunk/idset", []string{"chunk"}},
-		{"chunk/pack", []string{"chunk", "chunk/idset", "internal/vfs"}},
-		{"chunk/spread", []string{"chunk", "chunk/pack", "internal/vfs"}},
+		{"chunk/pack", []string{"chunk", "chunk/idset", "internal/finding", "internal/vfs"}},
+		{"chunk/spread", []string{"chunk", "chunk/pack", "internal/finding", "internal/vfs"}},
 		{"chunk/stage", []string{"chunk", "internal/vfs"}},
 		{"chunk/...", []string{"chunk"}},
 		{"dedup", []string{"chunk", "chunk/idset"}},
@@ -37,7 +38,7 @@ func Layers() []Layer {
 
 		// A site.
 		{"segment/tree", []string{"chunk"}},
-		{"segment", []string{"internal/journal", "chunk", "chunk/idset", "chunk/stage", "dedup", "segment/...", "internal/vfs"}},
+		{"segment", []string{"internal/finding", "internal/journal", "chunk", "chunk/idset", "chunk/stage", "dedup", "segment/...", "internal/vfs"}},
 		{"segment/...", []string{"chunk", "internal/vfs"}},
 
 		// What joins sites.
