@@ -199,3 +199,16 @@ func (l *Links) Peers() []Peer {
 	}
 	return out
 }
+
+// CheckPeers says what is wrong with the file of links in a segment's directory; none is right. It changes nothing.
+func CheckPeers(fsys vfs.FS, dir string) (name string, _ error) {
+	name = peerFileName(dir)
+	b, err := document.Load(fsys, name, peerKind)
+	if errors.Is(err, fs.ErrNotExist) {
+		return name, nil
+	}
+	if err != nil {
+		return name, err
+	}
+	return name, new(peerFile).parse(b)
+}

@@ -179,19 +179,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	if cfg.ID == 0 || cfg.Name == "" || cfg.Chunks == nil {
 		return nil, fmt.Errorf("open segment: id, name and chunks are needed: %w", ErrInvalidArgument)
 	}
-	s := &Segment{cfg: cfg, nodes: tree.NewCache(cfg.NodeCache), buckets: map[BucketID]*Bucket{}, cursors: map[ID]cursorItem{}, inboxes: map[ID]*inbox{}, applied: make(chan struct{})}
-	s.bufs = dedup.NewBuffers(cfg.BufferBytes)
-	s.inc.Store(1)
-	s.clock.wall = cfg.Clock
-	s.failure.init()
-	s.keeper.init()
-	s.copying = make(chan struct{}, maxCopying)
-	s.sealer.init()
-	s.forwards.init()
-	s.broke = make(chan struct{}, 1)
-	s.bounding.crowded = make(chan crowd, crowdedMax)
-	s.names.init()
-	s.addSystemBuckets()
+	s := newSegment(cfg)
 	if err := s.recover(ctx); err != nil {
 		return nil, fmt.Errorf("open segment in %s: %w", cfg.Dir, err)
 	}
@@ -218,6 +206,24 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	return s, nil
+}
+
+// newSegment is a segment with the buckets that every one has.
+func newSegment(cfg Config) *Segment {
+	s := &Segment{cfg: cfg, nodes: tree.NewCache(cfg.NodeCache), buckets: map[BucketID]*Bucket{}, cursors: map[ID]cursorItem{}, inboxes: map[ID]*inbox{}, applied: make(chan struct{})}
+	s.bufs = dedup.NewBuffers(cfg.BufferBytes)
+	s.inc.Store(1)
+	s.clock.wall = cfg.Clock
+	s.failure.init()
+	s.keeper.init()
+	s.copying = make(chan struct{}, maxCopying)
+	s.sealer.init()
+	s.forwards.init()
+	s.broke = make(chan struct{}, 1)
+	s.bounding.crowded = make(chan crowd, crowdedMax)
+	s.names.init()
+	s.addSystemBuckets()
+	return s
 }
 
 // recover reads the last state and replays the log behind it.
@@ -276,9 +282,12 @@ func (s *Segment) random(p []byte) error {
 func (s *Segment) Domain() chunk.Domain { return s.domainOf("") }
 
 // domainOf derives a dedup domain's key from the federation's secret.
-func (s *Segment) domainOf(name string) chunk.Domain {
+func (s *Segment) domainOf(name string) chunk.Domain { return DomainOf(s.cfg.Secret, name) }
+
+// DomainOf is the dedup domain of that name in the federation of a secret.
+func DomainOf(secret [32]byte, name string) chunk.Domain {
 	var key [32]byte
-	blake3.DeriveKey("EdgeFS 2026-11 dedup domain", append(bytes.Clone(s.cfg.Secret[:]), name...), key[:])
+	blake3.DeriveKey("EdgeFS 2026-11 dedup domain", append(bytes.Clone(secret[:]), name...), key[:])
 	return chunk.NewDomain(key)
 }
 

@@ -108,7 +108,7 @@ func (n *Inspection) compare(ctx context.Context, x Index, dir string) error {
 	err = x.All(func(k Key, e Entry) error {
 		if !n.leads(k, e) && (n.clean || e.Class.Durable()) {
 			astray++
-			n.tell.Repairable("index.entry", packName(n.opts.Dir, e.Generation), e.Offset, fmt.Sprintf("the index has chunk %v there, and there is no such record", k.ID), madeAgain)
+			n.tell.Repairable("index.entry", packName(n.opts.Dir, e.Generation), e.Offset, fmt.Sprintf("chunk %v should be there, and no whole record of it is", k.ID), "the index is made again without it")
 		}
 		h := held[e.Class]
 		held[e.Class] = Count{h.Chunks + 1, h.Bytes + int64(e.Length)}

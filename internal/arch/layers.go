@@ -57,9 +57,10 @@ func Layers() []Layer {
 
 		// What wires and what asks.
 		{"internal/config", nil},
-		{"internal/datadir", []string{"internal/vfs"}},
+		{"internal/datadir", []string{"internal/finding", "internal/vfs"}},
 		{"internal/daemon", []string{"..."}},
-		{"cmd/edgefs", []string{"internal/admin", "internal/buildinfo", "internal/config", "internal/daemon", "internal/supervise"}},
+		{"internal/fsck", []string{"..."}},
+		{"cmd/edgefs", []string{"internal/admin", "internal/buildinfo", "internal/config", "internal/daemon", "internal/finding", "internal/fsck", "internal/supervise"}},
 
 		// What loads and what shows: they meet a segment as its users do.
 		{"loadtest", nil},

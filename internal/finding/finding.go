@@ -34,7 +34,9 @@ func (t Tell) Damage(kind, file string, offset int64, what string) {
 }
 
 // Note tells of a file that a crash may have left so.
-func (t Tell) Note(kind, file, what string) { t(Finding{Grade: Note, Kind: kind, File: file, What: what}) }
+func (t Tell) Note(kind, file, what string) {
+	t(Finding{Grade: Note, Kind: kind, File: file, What: what})
+}
 
 // Repairable tells of damage in a file that a repair makes good.
 func (t Tell) Repairable(kind, file string, offset int64, what, repair string) {

@@ -11,7 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/edgefs/edgefs/chunk/pack"
+	"github.com/edgefs/edgefs/chunk/stage"
+	"github.com/edgefs/edgefs/internal/finding"
 	"github.com/edgefs/edgefs/internal/vfs"
+	"github.com/edgefs/edgefs/segment"
 )
 
 var (
@@ -153,8 +157,38 @@ func (r *run) crashAfter(n int, rng *rand.Rand) error {
 	return nil
 }
 
+// look finds no damage in what is there, before anybody opens it.
+func (r *run) look() error {
+	ctx := context.Background()
+	var damage error
+	tell := func(f finding.Finding) {
+		if f.Grade == finding.Damage {
+			damage = errors.Join(damage, fmt.Errorf("a look finds %+v", f))
+		}
+	}
+	if _, err := pack.Look(r.disk.fs, "/site/device"); err != nil {
+		return nil // the device was not made yet
+	}
+	device, err := pack.Inspect(ctx, pack.InspectOptions{FS: r.disk.fs, Dir: "/site/device", Index: r.disk.index, Data: true}, tell)
+	if err != nil {
+		return err
+	}
+	if _, err := r.disk.fs.Stat("/site/segment"); err == nil {
+		s, err := segment.Inspect(ctx, segment.Config{FS: r.disk.fs, Dir: "/site/segment", ID: 1, Name: "site", Secret: secret, Chunks: stage.New(device), Clock: r.clock.now}, tell)
+		if err == nil && s != nil {
+			_, err = s.Check(ctx, segment.CheckOptions{Tell: tell, Progress: func(segment.CheckReport) {}})
+			device.Unreached()
+		}
+		damage = errors.Join(damage, err)
+	}
+	return errors.Join(damage, device.Close())
+}
+
 // live opens what is there, compares it with what must be there, and goes on to the end of the script.
 func (r *run) live() error {
+	if err := r.look(); err != nil {
+		return err
+	}
 	if err := r.open(); err != nil {
 		return err
 	}

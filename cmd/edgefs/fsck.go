@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgefs/edgefs/internal/config"
+	"github.com/edgefs/edgefs/internal/finding"
+	"github.com/edgefs/edgefs/internal/fsck"
+)
+
+func (a *app) fsckCommand() *cobra.Command {
+	var o fsck.Options
+	var file string
+	c := &cobra.Command{
+		Use:   "fsck DIR",
+		Short: "Check every file of a segment that does not run",
+		Long: `Check the data directory DIR of a segment that does not run, format by format: keys, log, state, devices and their packs, the index against the packs, and all
+that buckets, snapshots, branches and uploads reach: trees, versions, and whether their content is here. Nothing is changed. Content is read with --data only; without it a
+check reads metadata, which is about a hundredth.
+
+If the segment's configuration says where its chunks are (storage.device), fsck must be told as "edgefs serve" is.
+
+The exit status is 1 when something is damaged.`,
+		Example: `  edgefs fsck /srv/edgefs
+  edgefs fsck /srv/edgefs --data --json
+  edgefs fsck /srv/edgefs --config /etc/edgefs.yaml`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Dir = segmentDir(args[0])
+			if file != "" {
+				cfg, err := config.Load(file, config.Default())
+				if err != nil {
+					return failed(codeInvalid, "%v", err)
+				}
+				if !cmd.Flags().Changed("device") {
+					o.Device = cfg.Storage.Device
+				}
+			}
+			return a.fsck(cmd.Context(), o)
+		},
+	}
+	c.Flags().BoolVar(&o.Data, "data", false, "read all content, and check it against checksums and names")
+	c.Flags().StringVar(&file, "config", "", "configuration file of the segment")
+	c.Flags().StringVar(&o.Device, "device", "", "directory of the chunks (default: device in DIR)")
+	return c
+}
+
+func (a *app) fsck(ctx context.Context, o fsck.Options) error {
+	bar := a.progress("fsck", -1)
+	defer bar.done()
+	o.Tell = func(f finding.Finding) {
+		if !a.json {
+			bar.clear()
+			fmt.Fprintln(a.errs, printable(findingLine(f)))
+		}
+	}
+	o.Progress = func(phase string, done, _ int64) {
+		bar.describe("fsck: " + phase)
+		if phase == "packs" {
+			bar.at(done)
+		}
+	}
+	r, err := fsck.Check(ctx, o)
+	bar.done()
+	switch {
+	case errors.Is(err, fsck.ErrInUse):
+		return &toldError{codeUnavailable, err.Error(), "a segment that runs is checked by edgefs verify; stop it to check its files"}
+	case err != nil:
+		return err
+	}
+	err = a.show(r, func(w io.Writer) { writeFsck(w, r) })
+	if err == nil && r.Damage > 0 {
+		err = failed(codeCorrupt, "%s found", counted(r.Damage, "damaged place"))
+	}
+	return err
+}
+
+// findingLine is a finding as people read it.
+func findingLine(f finding.Finding) string {
+	where := f.File
+	switch {
+	case f.Bucket != "" && f.Key != "":
+		where = place{f.Bucket, f.Key}.String()
+	case f.Bucket != "":
+		where = "bucket " + f.Bucket
+	case f.File != "" && f.Offset > 0:
+		where = fmt.Sprintf("%s, offset %d", f.File, f.Offset)
+	}
+	line := fmt.Sprintf("%s: %s: %s", f.Grade, where, f.What)
+	if f.Repair != "" {
+		line += " (a repair: " + f.Repair + ")"
+	}
+	return line
+}
+
+func writeFsck(w io.Writer, r *fsck.Report) {
+	if r.Segment != "" {
+		fmt.Fprintf(w, "segment %s: %s, %s, %s, %s\n", r.Segment, counted(int64(r.Buckets), "bucket"), counted(int64(r.Roots), "state"), counted(r.Nodes, "node"), counted(r.Versions, "version"))
+	}
+	how := "not read (--data reads it)"
+	if r.Data {
+		how = "read and compared"
+	}
+	fmt.Fprintf(w, "%s, %s, %s: %s, content %s\n", counted(int64(r.Devices), "device"), counted(int64(r.Packs), "pack"), counted(r.Records, "chunk"), bytesText(r.Bytes), how)
+	if r.Absent > 0 {
+		fmt.Fprintf(w, "%s not here, in whole or in part: other segments may have them\n", counted(r.Absent, "version"))
+	}
+	if r.Unreached > 0 {
+		fmt.Fprintf(w, "%s that nothing reaches: collection removes them\n", counted(r.Unreached, "chunk"))
+	}
+	if r.Notes > 0 {
+		fmt.Fprintf(w, "%s of what the next start sees to\n", counted(r.Notes, "note"))
+	}
+	if r.Damage == 0 {
+		fmt.Fprintln(w, "no damage")
+	}
+}
