@@ -49,7 +49,7 @@ func newLone(t testing.TB, change ...func(*Config)) *lone {
 func (l *lone) open() {
 	l.t.Helper()
 	var err error
-	l.device, err = pack.Open(context.Background(), pack.Options{FS: l.fs, Dir: "device", PackSize: 256 << 10, Index: l.index, Reserve: 1})
+	l.device, err = pack.Open(context.Background(), pack.Options{FS: l.fs, Dir: "device", PackSize: 256 << 10, Index: l.index, Reserve: 1, Recent: 64})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -50,13 +50,13 @@ func (d *Device) syncDirs() error {
 	return d.opts.FS.SyncDir(d.opts.Dir)
 }
 
-// make makes the device. The format file comes last: without it there are no packs yet.
+// make makes the device. The format file comes last, after a power cut too: without it there are no packs yet, with it they have a folder.
 func (d *Device) make() error {
 	sys, dir := d.opts.FS, d.opts.Dir
 	if names, err := sys.ReadDir(path.Join(dir, packDir)); err == nil && len(names) > 0 {
 		return fmt.Errorf("%w: there are packs, but no file %q", ErrForeign, formatFile)
 	}
-	if err := sys.MkdirAll(path.Join(dir, packDir)); err != nil {
+	if err := vfs.MakeDir(sys, path.Join(dir, packDir)); err != nil {
 		return err
 	}
 	if _, err := rand.Read(d.id[:]); err != nil {

@@ -26,7 +26,7 @@ func newStory() *story { return &story{acked: map[chunk.ID]bool{}} }
 var crashDomain = chunktest.Domain(7)
 
 func crashOptions(fs vfs.FS, x Index) Options {
-	return Options{FS: fs, Dir: "device", PackSize: 64 << 10, Index: x, Reserve: 1}
+	return Options{FS: fs, Dir: "device", PackSize: 64 << 10, Index: x, Reserve: 1, Recent: 64}
 }
 
 // work puts batches of all classes, through several packs, closing and opening the device between, until the disk fails.
@@ -115,7 +115,6 @@ var seeds = flag.Uint64("seeds", 1, "outcomes of each crash point")
 
 // TestEveryCrashPoint cuts the power, or kills the process, at every operation of a workload and looks at what is left; then again in the lives
 // that follow.
-
 func TestEveryCrashPoint(t *testing.T) {
 	fs := vfs.NewCrash()
 	must(t, newStory().work(fs, NewMemoryIndex(), 24))
@@ -142,6 +141,32 @@ func TestEveryCrashPoint(t *testing.T) {
 				fs.CutAfter(rng.IntN(60))
 				err = s.work(fs, x, 8)
 			}
+		}
+	}
+}
+
+// TestEveryCrashPointOfTheFirstStart cuts the power while a device is made: the next start makes it, or finds it whole.
+func TestEveryCrashPointOfTheFirstStart(t *testing.T) {
+	fs := vfs.NewCrash()
+	d, err := Open(t.Context(), crashOptions(fs, NewMemoryIndex()))
+	must(t, err)
+	total := fs.Ops()
+	must(t, d.Close())
+	for n := range total + 1 {
+		for seed := range 20 * *seeds {
+			fs, x := vfs.NewCrash(), NewMemoryIndex()
+			fs.CutAfter(n)
+			if d, err := Open(t.Context(), crashOptions(fs, x)); err == nil {
+				_ = d.Close()
+			} else if !errors.Is(err, vfs.ErrCut) {
+				t.Fatal(err)
+			}
+			rng := rand.New(rand.NewPCG(uint64(n), seed))
+			d, err := Open(t.Context(), crashOptions(fs.Crash(rng), crashIndex(x, rng)))
+			if err != nil {
+				t.Fatalf("after a crash at operation %d, seed %d: %v", n, seed, err)
+			}
+			must(t, d.Close())
 		}
 	}
 }

@@ -34,6 +34,8 @@ type Options struct {
 	// IndexDir is the folder for the index in Badger, one of the device's name in it, on another disk than Dir's where one exists: Badger reads through memory maps, and
 	// an error of the disk below them kills the process, as a disk that hangs stops it. Empty: a folder of Dir. An index in Dir is else removed.
 	IndexDir string
+	// Recent is for how many chunks that were read it is remembered where they lie, at 72 bytes each; 65,536.
+	Recent int
 	// Stall is how long the disk may take for an operation before the device counts as stalled; 30 s.
 	Stall time.Duration
 	// Opening is told, while the device is opened, how many of its packs were looked at, of how many; it may be nil.
@@ -109,6 +111,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Recent == 0 {
+		o.Recent = recentPlaces
 	}
 	if o.Stall == 0 {
 		o.Stall = 30 * time.Second
@@ -195,7 +200,7 @@ func (d *Device) start() {
 		held += n.Chunks
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f, learnt := newFront(ctx, d.index, held, d.log)
+	f, learnt := newFront(ctx, d.index, held, d.opts.Recent, d.log)
 	d.index, d.learnt, d.unlearn = f, learnt, func() { cancel(); <-learnt }
 	for _, w := range d.lanes {
 		d.writing.Go(w.commitAll)

@@ -12,7 +12,7 @@ import (
 )
 
 // front is an index that answers from memory what is asked most: where chunks read lately lie, and that a chunk is not held at all. It keeps
-// nothing across a restart, so that it cannot contradict the index behind it. It costs 5 MiB, and 1.2 to 2.4 bytes for each chunk.
+// nothing across a restart, so that it cannot contradict the index behind it. It costs 72 bytes for each place, and 1.2 to 2.4 bytes for each chunk.
 type front struct {
 	Index
 	recent recent
@@ -22,10 +22,11 @@ type front struct {
 	removed atomic.Int64 // entries that were removed since, at the most
 }
 
-// newFront puts memory before an index of that many chunks. What the index holds is learnt in the background, until ctx ends; learnt
+// newFront puts memory before an index of that many chunks, with so many places for what is read. What the index holds is learnt in the background, until ctx ends; learnt
 // is closed when that is over. All later changes of the index must come through the front.
-func newFront(ctx context.Context, x Index, chunks int64, log *slog.Logger) (f *front, learnt chan struct{}) {
+func newFront(ctx context.Context, x Index, chunks int64, places int, log *slog.Logger) (f *front, learnt chan struct{}) {
 	f = &front{Index: x, held: chunks}
+	f.recent.make(places)
 	f.seen.grow(uint(2*chunks) + seenLeast)
 	learnt = make(chan struct{})
 	go func() {
@@ -116,26 +117,31 @@ func (f *front) Reset() error {
 	return err
 }
 
-// recent is where chunks lie that were looked up lately: a table in which a key has one place, and the last one there stays. The zero value
-// is ready.
+// recent is where chunks lie that were looked up lately: a table in which a key has one place, and the last one there stays.
 type recent struct{ shards [recentShards]recentShard }
 
 const (
 	recentShards = 64
-	recentPlaces = 1024 // of a shard
+	recentPlaces = 1 << 16 // of all shards, by default
 )
 
 type recentShard struct {
 	mu      sync.Mutex
 	changes uint64 // of entries of the shard's keys, so that an older answer is not kept
-	places  [recentPlaces]Pair
+	places  []Pair
+}
+
+func (r *recent) make(places int) {
+	for i := range r.shards {
+		r.shards[i].places = make([]Pair, max(places/recentShards, 1))
+	}
 }
 
 // place of a key whose id is a hash.
 func (r *recent) place(k Key) (*recentShard, *Pair) {
 	h := binary.LittleEndian.Uint32(k.ID[:])
 	s := &r.shards[h%recentShards]
-	return s, &s.places[h/recentShards%recentPlaces]
+	return s, &s.places[h/recentShards%uint32(len(s.places))]
 }
 
 // get returns the key's entry, or one without a class and the mark to learn it with.
@@ -175,7 +181,7 @@ func (r *recent) forget() {
 		s := &r.shards[i]
 		s.mu.Lock()
 		s.changes++
-		clear(s.places[:])
+		clear(s.places)
 		s.mu.Unlock()
 	}
 }

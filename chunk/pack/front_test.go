@@ -42,7 +42,7 @@ func (c *counted) Lookup(keys []Key, found func(int, Entry)) error {
 }
 
 func newTestFront(t *testing.T, behind Index) *front {
-	f, learnt := newFront(t.Context(), behind, 0, slog.New(slog.DiscardHandler))
+	f, learnt := newFront(t.Context(), behind, 0, recentPlaces, slog.New(slog.DiscardHandler))
 	<-learnt
 	return f
 }
@@ -172,7 +172,7 @@ func TestFrontLearnsWhileTheIndexChanges(t *testing.T) {
 	for i := range 1000 {
 		must(t, behind.Apply([]Pair{{key(i), entryAt(int64(i))}}, nil))
 	}
-	f, learnt := newFront(t.Context(), behind, 0, slog.New(slog.DiscardHandler))
+	f, learnt := newFront(t.Context(), behind, 0, recentPlaces, slog.New(slog.DiscardHandler))
 	var writers sync.WaitGroup
 	for w := range 2 {
 		writers.Go(func() {
@@ -223,7 +223,7 @@ func TestFrontThatIsEndedClaimsNothing(t *testing.T) {
 		must(t, behind.Apply([]Pair{{k, entryAt(int64(i))}}, nil))
 	}
 	cancel()
-	f, learnt := newFront(ctx, behind, 0, slog.New(slog.DiscardHandler))
+	f, learnt := newFront(ctx, behind, 0, recentPlaces, slog.New(slog.DiscardHandler))
 	<-learnt
 	if f.seen.whole {
 		t.Error("it was ended, and believes that it knows all")

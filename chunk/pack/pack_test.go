@@ -78,7 +78,7 @@ func flip(t testing.TB, sys vfs.FS, name string, off int64) {
 
 // inMemory is a small device in memory: packs fill quickly.
 func inMemory() Options {
-	return Options{FS: vfs.NewCrash(), Dir: "device", PackSize: 128 << 10, Index: NewMemoryIndex(), Reserve: 1}
+	return Options{FS: vfs.NewCrash(), Dir: "device", PackSize: 128 << 10, Index: NewMemoryIndex(), Reserve: 1, Recent: 1024}
 }
 
 func onDisk(t testing.TB) Options {

@@ -143,6 +143,20 @@ func TestTheCondemnedIsReadAndWrittenAnewElsewhere(t *testing.T) {
 	s.wantAbsent(dead)
 }
 
+// TestWhatIsCachedDoesNotReplaceTheCondemned: the guess may be wrong, and a cached copy may vanish.
+func TestWhatIsCachedDoesNotReplaceTheCondemned(t *testing.T) {
+	s := open(t, inMemory())
+	durable, cached := s.fill(1)
+	sweep, err := s.Condemn(t.Context(), []chunk.Domain{crashDomain}, nothing)
+	must(t, err)
+	must(t, s.Device.Open(crashDomain, chunk.Cache).Put(t.Context(), append(durable[:5:5], cached[0])))
+	_, err = sweep.Expunge(t.Context(), keeping(durable))
+	must(t, err)
+	sweep.End()
+	s.wantHeld(chunk.Data, durable)
+	s.wantHeld(chunk.Cache, cached[:1])
+}
+
 func TestAWrongGuessIsForgotten(t *testing.T) {
 	s := open(t, inMemory())
 	durable, _ := s.fill(1)

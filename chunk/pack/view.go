@@ -169,7 +169,7 @@ func (d *Device) write(ctx context.Context, class chunk.Class, all []Key, claime
 	}
 	var outcomes []*outcome
 	for i, k := range keys {
-		if d.held(k, was[i], class, readable(claimed[i])) {
+		if d.held(k, was[i], class, readable(claimed[i])) || class == chunk.Cache && was[i].Class.Durable() { // what is condemned may be kept
 			d.flights.land(k)
 			written++
 			continue

@@ -17,7 +17,7 @@ import (
 	"github.com/edgefs/edgefs/internal/vfs"
 )
 
-var seeds = flag.Uint64("seeds", 1, "outcomes of each crash point; lives of the property test, times ten")
+var seeds = flag.Uint64("seeds", 1, "outcomes of each crash point; lives of the property test, times 500")
 
 // machine is a segment's devices and their list on one file system, so that a cut of the power is one moment for all.
 type machine struct {
@@ -35,7 +35,7 @@ func newMachine() *machine {
 func (m *machine) open() (*Store, error) {
 	return Open(context.Background(), Options{
 		FS: m.fs, Dir: "/", First: "/0", Owner: owner, Rate: -1, Patience: hour,
-		Each: pack.Options{PackSize: 64 << 10, Reserve: 1},
+		Each: pack.Options{PackSize: 64 << 10, Reserve: 1, Recent: 64},
 		Tune: func(o *pack.Options) { o.FS, o.Index = m.fs, m.index(o.Dir) },
 	})
 }

@@ -29,9 +29,9 @@ type life struct {
 
 // TestWhatWasAcknowledgedIsReadWhateverDevicesDo puts, reads, adds, drains, removes, and has devices fail, hang, vanish and come back, at random.
 func TestWhatWasAcknowledgedIsReadWhateverDevicesDo(t *testing.T) {
-	lives := 10 * *seeds
+	lives := 500 * *seeds
 	if testing.Short() {
-		lives = 4 * *seeds
+		lives = 10 * *seeds
 	}
 	first := rand.Uint64()
 	for seed := first; seed < first+lives; seed++ {

@@ -54,7 +54,7 @@ func newNodeOf(t testing.TB, owner pack.Owner, devices int) *node {
 	n := &node{t: t, disks: map[string]*disk{}}
 	n.opts = Options{
 		FS: vfs.NewCrash(), Dir: "/", First: folder(0), Owner: owner, Rate: -1, Patience: hour,
-		Each: pack.Options{PackSize: 128 << 10, Reserve: 1},
+		Each: pack.Options{PackSize: 128 << 10, Reserve: 1, Recent: 64},
 		Tune: func(o *pack.Options) {
 			d := n.disk(o.Dir)
 			o.FS, o.Index = d.Fault, d.index

@@ -80,7 +80,7 @@ func openSite(d *disk, c *clock, p *peer) (*site, error) {
 	ctx := context.Background()
 	s := &site{disk: d, clock: c, peer: p}
 	var err error
-	s.device, err = pack.Open(ctx, pack.Options{FS: d.fs, Dir: "/site/device", PackSize: 64 << 10, Index: d.index, Reserve: 1})
+	s.device, err = pack.Open(ctx, pack.Options{FS: d.fs, Dir: "/site/device", PackSize: 64 << 10, Index: d.index, Reserve: 1, Recent: 64})
 	if err != nil {
 		return nil, err
 	}
