@@ -31,6 +31,9 @@ type origin struct {
 	life    uint32 // of the segment that makes it, while it is pending
 }
 
+// imported says of a bucket that began as a stream was, and is a branch of none.
+func (o *origin) imported() bool { return o.parent == BucketID{} }
+
 func (o *origin) appendTo(b []byte) []byte {
 	b = putMessage(b, 1, o.parent[:])
 	if o.snapshot != (SnapshotID{}) {
@@ -214,7 +217,7 @@ func (s *Segment) Branches(parent BucketID) []Branch {
 	out := []Branch{}
 	for _, v := range all {
 		o := v.doc.origin
-		if o == nil || parent != (BucketID{}) && o.parent != parent {
+		if o == nil || o.imported() || parent != (BucketID{}) && o.parent != parent {
 			continue
 		}
 		b := s.bucket(v.doc.id)
@@ -462,7 +465,7 @@ func (s *Segment) DeleteBranch(ctx context.Context, name string, force bool) err
 	if err != nil {
 		return err
 	}
-	if b.doc.Load().origin == nil {
+	if o := b.doc.Load().origin; o == nil || o.imported() {
 		return fmt.Errorf("bucket %q is no branch: %w", name, ErrInvalidArgument)
 	}
 	return b.drop(ctx, name, func() error {
