@@ -166,6 +166,7 @@ func manyThings(t *testing.T) (*world, *site) {
 	w.settle()
 	must(torn.Configure(w.ctx, func(s *Settings) error { s.Losers.Keep = 3; return nil }))
 	w.settle()
+	w.carry()
 	return w, a
 }
 
