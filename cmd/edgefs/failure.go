@@ -85,7 +85,7 @@ func explain(err error) failure {
 // refusalCode is the code for what a segment refuses. It follows the status that each of the API's codes has, so that a new one is not
 // told as a fault of the segment.
 func refusalCode(c admin.Code) string {
-	if c == admin.Corrupt {
+	if c == admin.Corrupt || c == admin.BadStream {
 		return codeCorrupt
 	}
 	switch c.Status() {
@@ -137,6 +137,8 @@ func refusalHint(c admin.Code) string {
 		return "edgefs stat shows the lock"
 	case admin.TargetExists:
 		return "--force writes over it"
+	case admin.BadStream:
+		return "edgefs import --dry-run --keep-going says what of it is whole, --keep-going imports that"
 	case admin.Full:
 		return "free space on the file systems of the segment's devices, or add one: edgefs device add"
 	case admin.Unavailable:

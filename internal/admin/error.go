@@ -29,6 +29,7 @@ const (
 	NotHome        Code = "not_home"
 	Invalid        Code = "invalid"
 	BadRange       Code = "bad_range"
+	BadStream      Code = "bad_stream" // what was to be imported is damaged, or no stream
 	Unauthorized   Code = "unauthorized"
 	NotFound       Code = "not_found"
 	Full           Code = "full"
@@ -46,7 +47,7 @@ func (c Code) Status() int {
 		return http.StatusConflict
 	case Precondition:
 		return http.StatusPreconditionFailed
-	case Invalid:
+	case Invalid, BadStream:
 		return http.StatusBadRequest
 	case BadRange:
 		return http.StatusRequestedRangeNotSatisfiable

@@ -38,6 +38,7 @@ func Layers() []Layer {
 
 		// A site.
 		{"segment/tree", []string{"chunk"}},
+		{"segment/stream", nil},
 		{"segment", []string{"internal/finding", "internal/journal", "chunk", "chunk/idset", "chunk/stage", "dedup", "segment/...", "internal/vfs"}},
 		{"segment/...", []string{"chunk", "internal/vfs"}},
 
@@ -51,7 +52,7 @@ func Layers() []Layer {
 
 		// What manages: the API and its client know nothing of the data path, so that whoever manages does not either.
 		{"internal/admin", []string{"internal/buildinfo"}},
-		{"internal/admin/server", []string{"internal/admin", "internal/buildinfo", "segment", "isgw", "dedup", "chunk"}},
+		{"internal/admin/server", []string{"internal/admin", "internal/buildinfo", "segment", "segment/stream", "isgw", "dedup", "chunk"}},
 		{"operator", nil},
 		{"operator/...", []string{"internal/admin", "internal/buildinfo", "operator/..."}},
 
@@ -60,7 +61,7 @@ func Layers() []Layer {
 		{"internal/datadir", []string{"internal/finding", "internal/vfs"}},
 		{"internal/daemon", []string{"..."}},
 		{"internal/fsck", []string{"..."}},
-		{"cmd/edgefs", []string{"internal/admin", "internal/buildinfo", "internal/config", "internal/daemon", "internal/finding", "internal/fsck", "internal/supervise"}},
+		{"cmd/edgefs", []string{"segment/stream", "internal/admin", "internal/buildinfo", "internal/config", "internal/daemon", "internal/finding", "internal/fsck", "internal/supervise"}},
 
 		// What loads and what shows: they meet a segment as its users do.
 		{"loadtest", nil},

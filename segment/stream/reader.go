@@ -259,7 +259,7 @@ func (r *Reader) look() (h head, raw []byte, err error) {
 	raw, err = r.in.Peek(headSize)
 	switch {
 	case len(raw) >= len(magic) && !r.begun && r.offset == 0 && string(raw[:len(magic)]) != magic, err == io.EOF && !r.begun && r.offset == 0:
-		return h, nil, fmt.Errorf("it does not begin as one: %w", ErrFormat)
+		return h, nil, fmt.Errorf("%w: it does not begin as one", ErrFormat)
 	case err == io.EOF && len(raw) > 0:
 		return h, nil, ErrShort
 	case err != nil:

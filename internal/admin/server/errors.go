@@ -34,6 +34,8 @@ func codes() []struct {
 		{segment.ErrNoSuchKey, admin.NoSuchKey},
 		{segment.ErrPrecondition, admin.Precondition},
 		{segment.ErrNotHome, admin.NotHome},
+		{segment.ErrStream, admin.BadStream},
+		{segment.ErrClockAhead, admin.Unavailable},
 		{segment.ErrInvalidName, admin.Invalid},
 		{segment.ErrInvalidArgument, admin.Invalid},
 		{dedup.ErrParams, admin.Invalid},

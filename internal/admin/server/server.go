@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,6 +80,9 @@ func New(c Config) *Server {
 
 		"DELETE /buckets/{bucket}/snapshots/{snapshot}": s.deleteSnapshot,
 
+		"GET /buckets/{bucket}/export":  s.export,
+		"POST /buckets/{bucket}/import": s.importStream,
+
 		"POST /buckets/{bucket}/merge": s.merge,
 		"GET /buckets/{bucket}/log":    s.log,
 
@@ -135,10 +140,25 @@ func (s *Server) wrap(h handler) http.Handler {
 			level = slog.LevelError
 		}
 		s.Logger.Log(r.Context(), level, "admin request refused", "method", r.Method, "path", r.URL.Path, "code", string(e.Code), "error", err)
-		answer(w, e.Code.Status(), struct {
-			Error *admin.Error `json:"error"`
-		}{e})
+		refuse(w, r, e)
 	})
+}
+
+// refuse answers with an error. A client that is still sending gets the answer at once, and is listened to until it has read that and stops: a connection that was closed
+// while it writes would tell it nothing.
+func refuse(w http.ResponseWriter, r *http.Request, e *admin.Error) {
+	text, _ := json.Marshal(struct {
+		Error *admin.Error `json:"error"`
+	}{e})
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // so that the answer has ended, though the call has not
+	out := http.NewResponseController(w)
+	sends := r.ContentLength != 0 && out.EnableFullDuplex() == nil
+	w.WriteHeader(e.Code.Status())
+	_, _ = w.Write(text)
+	if sends && out.Flush() == nil {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
 }
 
 // answer writes a document.
