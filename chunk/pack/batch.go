@@ -16,6 +16,9 @@ type batch struct {
 	items   []item
 	copying sync.WaitGroup
 	outcome *outcome
+
+	pack *pack // that it was written to
+	end  int64 // in the pack
 }
 
 // item is a chunk in a batch. Where it comes to lie in a pack is known when the batch is written.
@@ -33,13 +36,24 @@ type outcome struct {
 }
 
 func (b *batch) reset() {
-	b.n, b.items = 0, b.items[:0]
+	b.n, b.items, b.pack = 0, b.items[:0], nil
 	b.outcome = &outcome{done: make(chan struct{})}
 }
 
 // fits says whether a payload of that length may still be added. One always fits an empty batch.
 func (b *batch) fits(length, limit int) bool {
 	return len(b.items) == 0 || b.n+int(recordSpace(length)) <= limit
+}
+
+// claimed are the keys that nobody else writes until the batch ends.
+func (b *batch) claimed() []Key {
+	keys := make([]Key, 0, len(b.items))
+	for i := range b.items {
+		if it := &b.items[i]; !it.moves {
+			keys = append(keys, it.key)
+		}
+	}
+	return keys
 }
 
 // add reserves a place. The caller fills it in with fill, and calls copying.Done.
@@ -71,4 +85,20 @@ func (b *batch) stamp(p packInfo, offset int64) []byte {
 	end := int(vfs.AlignUp(int64(b.n)))
 	clear(b.buf[b.n:end])
 	return b.buf[:end]
+}
+
+const (
+	aheadBelow = 256 << 10 // bytes of a batch
+	aheadSize  = 1 << 20
+)
+
+// ahead is what is to be written where the blocks of a pack were never written to: with a small batch some zeros for those that follow. The first write to a
+// block costs its sync a commit of the file system's journal, which takes as long as the write itself.
+func (b *batch) ahead(out []byte, room int64) []byte {
+	if len(out) > aheadBelow {
+		return out
+	}
+	n := int(min(int64(len(out)+aheadSize), room, int64(len(b.buf))))
+	clear(b.buf[len(out):n])
+	return b.buf[:n]
 }

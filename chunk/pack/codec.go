@@ -38,7 +38,8 @@ type form struct {
 }
 
 func (f form) item(k Key, class chunk.Class, was Entry) item {
-	return item{record: record{key: k, class: class, length: uint32(len(f.payload)), size: uint32(f.size), codec: f.codec}, was: was}
+	r := record{key: k, class: class, length: uint32(len(f.payload)), size: uint32(f.size), codec: f.codec, sum: payloadSum(f.payload)}
+	return item{record: r, was: was}
 }
 
 // forms lends memory for chunks in another form than they are asked for. Each piece is its borrower's until it is put back.

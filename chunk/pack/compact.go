@@ -190,7 +190,7 @@ func (d *Device) move(ctx context.Context, s *scrub, i packInfo, chunks []found)
 		}
 		payload := at[recordSize:][:f.entry.Length]
 		slot, err := w.reserve(ctx, item{
-			record: record{key: f.key, class: f.entry.Class, length: f.entry.Length, size: f.entry.Size, codec: f.entry.Codec},
+			record: record{key: f.key, class: f.entry.Class, length: f.entry.Length, size: f.entry.Size, codec: f.entry.Codec, sum: payloadSum(payload)},
 			was:    f.entry, moves: true,
 		})
 		if err != nil {

@@ -101,7 +101,7 @@ func (s *story) check(fs vfs.FS, x Index) error {
 		}
 	}
 	stats, entries := d.Stats(), int64(0)
-	if err := x.All(func(Key, Entry) error { entries++; return nil }); err != nil {
+	if err := d.index.All(func(Key, Entry) error { entries++; return nil }); err != nil {
 		return err
 	}
 	if n := stats.Chunks[chunk.Cache].Chunks + stats.Chunks[chunk.Data].Chunks + stats.Chunks[chunk.Meta].Chunks; n != entries || int(n) != len(got) {

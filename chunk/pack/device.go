@@ -55,6 +55,7 @@ type Device struct {
 	id      deviceID
 	log     *slog.Logger
 	index   Index
+	behind  *behind // a part of it, once the device is open
 	lock    io.Closer
 	buffers buffers
 	forms   forms
@@ -200,7 +201,8 @@ func (d *Device) start() {
 		held += n.Chunks
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f, learnt := newFront(ctx, d.index, held, d.opts.Recent, d.log)
+	d.behind = newBehind(d.index, d.indexHasRoom)
+	f, learnt := newFront(ctx, d.behind, held, d.opts.Recent, d.log)
 	d.index, d.learnt, d.unlearn = f, learnt, func() { cancel(); <-learnt }
 	for _, w := range d.lanes {
 		d.writing.Go(w.commitAll)
@@ -296,6 +298,9 @@ func (d *Device) release() error {
 func (d *Device) closeIndex() error {
 	if err := d.indexHasRoom(); err != nil {
 		d.log.Warn("no space to close the index", "dir", d.opts.Dir, "err", err)
+		if d.behind != nil {
+			d.behind.abandon()
+		}
 		return nil
 	}
 	return d.index.Close()

@@ -26,13 +26,18 @@ type pack struct {
 	packInfo
 	name     string
 	capacity int64
-	end      int64 // where the next batch begins
 	w        vfs.File
 	headless bool // its header is damaged: it is read, and not written to
 
+	written  int64          // up to where the file's blocks were written to before, in this life or an earlier one: of the one who writes
+	next     int64          // where the next batch begins: of the one who writes
+	taken    int            // records that were written: of the same
+	underway sync.WaitGroup // batches that were written and are not durable yet
+
 	settled chan struct{} // closed when it was sealed, or could not be
 
-	mu      sync.Mutex // for those who look on; who writes changes these with the lock and reads them without
+	mu      sync.Mutex // of what follows; who seals reads it without, when nothing is under way any more
+	end     int64      // of what is durable
 	records []record   // for the footer; none once it is sealed
 	sealed  bool
 }
@@ -58,7 +63,7 @@ func generationOf(name, suffix string) (uint64, bool) {
 
 // room says whether a batch and then the footer fit.
 func (p *pack) room(size int64, records int) bool {
-	return len(p.records)+records <= maxRecords && p.end+size+footerSpace(len(p.records)+records) <= p.capacity
+	return p.taken+records <= maxRecords && p.next+size+footerSpace(p.taken+records) <= p.capacity
 }
 
 func footerSpace(records int) int64 { return vfs.AlignUp(int64(records) * recordSize) }
@@ -84,13 +89,17 @@ func (d *Device) createPack(l lane, size int64, records int) (*pack, error) {
 		packInfo: packInfo{d.id, generation, l},
 		name:     packName(d.opts.Dir, generation),
 		capacity: capacity,
+		next:     dataStart,
 		end:      dataStart,
 		settled:  make(chan struct{}),
 	}
 	if p.w, err = d.opts.FS.Open(temp, vfs.Create|vfs.Direct); err != nil {
 		return nil, err
 	}
-	if err := p.begin(); err != nil {
+	if p.written, err = p.w.Size(); err == nil {
+		err = p.begin()
+	}
+	if err != nil {
 		return nil, errors.Join(fullOr(err), p.closeWrite(), d.opts.FS.Remove(temp))
 	}
 	if err := publish(d.opts.FS, temp, p.name); err != nil {
@@ -229,6 +238,7 @@ func (d *Device) sealAll() {
 }
 
 func (d *Device) seal(p *pack) error {
+	p.underway.Wait()
 	if d.Err() != nil {
 		return nil // it is found unsealed when the device is opened
 	}
@@ -290,11 +300,17 @@ func (d *Device) removePack(p *pack) error {
 
 func isFull(err error) bool { return errors.Is(err, chunk.ErrFull) || vfs.IsFull(err) }
 
-// add notes that a batch was written.
-func (p *pack) add(b *batch, size int64) {
+// take notes that a batch was written.
+func (p *pack) take(b *batch) {
+	p.underway.Add(1)
+	p.next, p.taken = b.end, p.taken+len(b.items)
+}
+
+// add notes that a batch is durable.
+func (p *pack) add(b *batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.end += size
+	p.end = b.end
 	for i := range b.items {
 		p.records = append(p.records, b.items[i].record)
 	}

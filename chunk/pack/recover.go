@@ -237,6 +237,7 @@ func (r *recovery) scan(ctx context.Context, f vfs.File, p *pack) error {
 		p.end = vfs.AlignUp(rec.end())
 		offsets[rec.offset] = true
 	})
+	p.next, p.taken = p.end, len(p.records)
 	r.scanned[p.generation] = offsets
 	if !p.sealed && !p.headless {
 		r.unsealed = append(r.unsealed, p)

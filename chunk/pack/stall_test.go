@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -210,5 +211,51 @@ func TestNobodyAsksAStalledDisk(t *testing.T) {
 		}
 		fault.Inject(nil)
 		close(held)
+	})
+}
+
+func TestWhatWasWrittenWhileASyncFailedIsNotAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := inMemory()
+		opts.PackSize = 1 << 20
+		fault := vfs.NewFault(opts.FS)
+		opts.FS = fault
+		s := open(t, opts)
+		view := s.Device.Open(crashDomain, chunk.Data)
+		must(t, view.Put(t.Context(), chunktest.Chunks(crashDomain, 1, 1, 100))) // there is a pack
+		write, sync := make(chan struct{}), make(chan struct{})
+		var writes, syncs atomic.Int64
+		fault.Inject(func(op vfs.Op) error {
+			switch {
+			case op.Kind == vfs.OpWrite && writes.Add(1) == 1:
+				<-write
+			case op.Kind == vfs.OpSync && syncs.Add(1) == 1: // those after it succeed, as Linux has it
+				<-sync
+				return syscall.EIO
+			}
+			return nil
+		})
+		errs := make(chan error, 2)
+		put := func(seed uint64, n int) {
+			go func() { errs <- view.Put(t.Context(), chunktest.Chunks(crashDomain, seed, n, 10_000)) }()
+			synctest.Wait()
+		}
+		put(2, 1)
+		put(3, 10) // a large batch, which fills while the first is written
+		close(write)
+		synctest.Wait()
+		if writes.Load() != 2 || syncs.Load() != 1 {
+			t.Errorf("%d writes and %d syncs: the second batch is not written while the first is synced", writes.Load(), syncs.Load())
+		}
+		close(sync)
+		for range 2 {
+			if err := <-errs; !errors.Is(err, ErrFailed) {
+				t.Errorf("put: %v", err)
+			}
+		}
+		fault.Inject(nil)
+		if err := s.Close(); !errors.Is(err, ErrFailed) {
+			t.Errorf("close: %v", err)
+		}
 	})
 }

@@ -120,8 +120,8 @@ func (d *Device) put(ctx context.Context, class chunk.Class, keys []Key, formOf 
 		if err := d.write(ctx, class, keys, pick(todo, mine), formOf, readable); err != nil {
 			return err
 		}
-		for f := range wait {
-			if err := d.await(ctx, f.landed); err != nil {
+		for _, landed := range wait {
+			if err := d.await(ctx, landed); err != nil {
 				return err
 			}
 		}
@@ -131,6 +131,9 @@ func (d *Device) put(ctx context.Context, class chunk.Class, keys []Key, formOf 
 }
 
 func (v view) distinct(chunks []chunk.Chunk) []chunk.Chunk {
+	if len(chunks) == 1 {
+		return chunks
+	}
 	seen := make(map[chunk.ID]struct{}, len(chunks))
 	distinct := make([]chunk.Chunk, 0, len(chunks))
 	for _, c := range chunks {
@@ -156,13 +159,8 @@ func pick[T any](from []T, at []int) []T {
 // write writes those of the keys, all of which are claimed, that are not held. A claim ends when the chunk's batch does.
 func (d *Device) write(ctx context.Context, class chunk.Class, all []Key, claimed []int, formOf func(i int) form, readable func(i int) bool) error {
 	w := d.lanes[laneOf(class)]
-	defer w.wake()
 	keys, written := pick(all, claimed), 0
-	defer func() {
-		for _, k := range keys[written:] {
-			d.flights.land(k)
-		}
-	}()
+	defer func() { d.flights.land(keys[written:]...) }()
 	was := make([]Entry, len(keys))
 	if err := d.index.Lookup(keys, func(i int, e Entry) { was[i] = e }); err != nil {
 		return err
@@ -177,6 +175,7 @@ func (d *Device) write(ctx context.Context, class chunk.Class, all []Key, claime
 		f := formOf(claimed[i])
 		s, err := w.reserve(ctx, f.item(k, class, was[i]))
 		if err != nil {
+			w.wake() // for what has a place already
 			return err
 		}
 		written++
@@ -185,6 +184,9 @@ func (d *Device) write(ctx context.Context, class chunk.Class, all []Key, claime
 		if n := len(outcomes); n == 0 || outcomes[n-1] != s.outcome {
 			outcomes = append(outcomes, s.outcome)
 		}
+	}
+	if len(outcomes) == 0 {
+		return nil
 	}
 	w.wake()
 	return d.awaitAll(ctx, outcomes)

@@ -8,32 +8,38 @@ import (
 	"github.com/edgefs/edgefs/internal/vfs"
 )
 
-// writer is the one who commits the batches of a lane: while one is written and synced, the next one fills.
+// writer is the one who commits the batches of a lane: while one is written and synced, the next one fills. Where that is large by then, it is
+// written while the one before is synced.
 type writer struct {
-	d      *Device
-	lane   lane
-	limit  int   // of a batch
-	active *pack // of the goroutine that commits
+	d       *Device
+	lane    lane
+	limit   int         // of a batch
+	large   int         // bytes of a batch that is not kept waiting for the sync of the one before
+	active  *pack       // of the goroutine that writes
+	written chan *batch // from that to the one who syncs, in order
 
-	mu      sync.Mutex
-	forming *batch
-	free    []*batch
-	changed chan struct{} // closed when a batch was taken or got free
-	closing bool
-	retired uint64 // pack that takes no more, if it is the active one
-	kick    chan struct{}
+	mu       sync.Mutex
+	forming  *batch
+	free     []*batch
+	unsynced int           // batches that were handed on to be synced
+	changed  chan struct{} // closed when a batch was taken or got free
+	closing  bool
+	retired  uint64 // pack that takes no more, if it is the active one
+	kick     chan struct{}
 }
 
 func newWriter(d *Device, l lane, active *pack) *writer {
 	limit := int(min(batchSize, vfs.AlignUp(d.opts.PackSize/4)))
-	return &writer{d: d, lane: l, limit: limit, active: active, free: []*batch{{}, {}}, changed: make(chan struct{}), kick: make(chan struct{}, 1)}
+	free := []*batch{{}, {}, {}} // one fills, one is written, one is synced
+	return &writer{
+		d: d, lane: l, limit: limit, large: limit / 4, active: active,
+		written: make(chan *batch, len(free)), free: free, changed: make(chan struct{}), kick: make(chan struct{}, 1),
+	}
 }
 
 // slot is a place in a batch.
 type slot struct {
-	w       *writer
 	b       *batch
-	i       int    // of the item
 	place   []byte // for the payload and the padding after it
 	outcome *outcome
 }
@@ -71,17 +77,13 @@ func (w *writer) tryReserve(it item) (s slot, wait chan struct{}, err error) {
 		return slot{}, w.changed, nil
 	}
 	i := b.add(it, w.limit)
-	return slot{w, b, i, b.place(i), b.outcome}, nil, nil
+	return slot{b, b.place(i), b.outcome}, nil, nil
 }
 
 // fill copies a chunk to its place, in the goroutine of who puts it.
 func (s slot) fill(data []byte) {
 	n := copy(s.place, data)
 	clear(s.place[n:])
-	sum := payloadSum(data)
-	s.w.mu.Lock()
-	s.b.items[s.i].sum = sum
-	s.w.mu.Unlock()
 	s.b.copying.Done()
 }
 
@@ -101,6 +103,10 @@ func (w *writer) close() {
 
 // commitAll commits batch after batch until the device is closed.
 func (w *writer) commitAll() {
+	var syncing sync.WaitGroup
+	syncing.Go(w.completeAll)
+	defer syncing.Wait()
+	defer close(w.written)
 	for range w.kick {
 		w.obey()
 		for {
@@ -112,7 +118,7 @@ func (w *writer) commitAll() {
 				break
 			}
 			b.copying.Wait()
-			w.finish(b, w.commit(b))
+			w.commit(b)
 		}
 	}
 }
@@ -143,6 +149,9 @@ func (w *writer) take() (b *batch, closing bool) {
 	if b == nil || len(b.items) == 0 {
 		return nil, w.closing
 	}
+	if w.unsynced > 0 && b.n < w.large && !w.closing { // it fills on: another sync would only wait for the one that is under way
+		return nil, false
+	}
 	w.forming = nil
 	w.broadcast()
 	return b, false
@@ -156,11 +165,7 @@ func (w *writer) broadcast() {
 
 // finish tells the outcome and makes the batch free for others.
 func (w *writer) finish(b *batch, err error) {
-	for i := range b.items {
-		if it := &b.items[i]; !it.moves {
-			w.d.flights.land(it.key)
-		}
-	}
+	w.d.flights.land(b.claimed()...)
 	b.outcome.err = err
 	close(b.outcome.done)
 	w.mu.Lock()
@@ -169,44 +174,88 @@ func (w *writer) finish(b *batch, err error) {
 	w.broadcast()
 }
 
-// commit makes a batch durable and then findable.
-func (w *writer) commit(b *batch) error {
+// commit writes a batch, and makes it durable and findable, or has that done while the next one is written.
+func (w *writer) commit(b *batch) {
+	if err := w.write(b); err != nil {
+		w.finish(b, err)
+	} else if w.handsOn() {
+		w.written <- b
+	} else {
+		w.finish(b, w.complete(b))
+	}
+}
+
+// handsOn says whether the next batch should be written now. What follows on a batch that was handed on is handed on too, so that they are completed in
+// the order in which they lie.
+func (w *writer) handsOn() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.unsynced == 0 && (w.forming == nil || w.forming.n < w.large) {
+		return false
+	}
+	w.unsynced++
+	return true
+}
+
+// completeAll completes what is handed on.
+func (w *writer) completeAll() {
+	for b := range w.written {
+		err := w.complete(b)
+		w.mu.Lock()
+		w.unsynced--
+		w.mu.Unlock()
+		w.finish(b, err)
+		w.wake()
+	}
+}
+
+// write puts the batch into a pack.
+func (w *writer) write(b *batch) error {
 	if err := w.d.Err(); err != nil {
 		return err
 	}
 	if err := w.d.indexHasRoom(); err != nil {
 		return err
 	}
-	if err := w.write(b); err != nil {
+	p, err := w.packFor(vfs.AlignUp(int64(b.n)), len(b.items))
+	if err != nil {
 		return err
 	}
+	out := b.stamp(p.packInfo, p.next)
+	end := p.next + int64(len(out))
+	if end > p.written {
+		out = b.ahead(out, p.capacity-p.next)
+	}
+	if _, err := p.w.WriteAt(out, p.next); vfs.IsFull(err) { // where the file system promises no room: nobody knows what was written
+		w.abandon()
+		return fullOr(err)
+	} else if err != nil {
+		return w.d.fail(err)
+	}
+	p.written = max(p.written, p.next+int64(len(out)))
+	b.pack, b.end = p, end
+	p.take(b)
+	return nil
+}
+
+// complete makes a batch that was written durable and then findable. When it returns nil, durable chunks survive a power cut. Where a batch before this
+// one could not be synced, nor is this one: what a sync says after one that failed is worth nothing.
+func (w *writer) complete(b *batch) error {
+	defer b.pack.underway.Done()
+	if err := w.d.Err(); err != nil {
+		return err
+	}
+	if err := w.persist(b.pack); err != nil {
+		return w.d.fail(err)
+	}
+	b.pack.add(b)
 	if err := w.d.publish(b); err != nil {
 		return w.d.fail(err)
 	}
 	return nil
 }
 
-// write puts the batch into a pack. When it returns nil, durable chunks survive a power cut.
-func (w *writer) write(b *batch) error {
-	p, err := w.packFor(vfs.AlignUp(int64(b.n)), len(b.items))
-	if err != nil {
-		return err
-	}
-	out := b.stamp(p.packInfo, p.end)
-	if _, err := p.w.WriteAt(out, p.end); vfs.IsFull(err) { // where the file system promises no room: nobody knows what was written
-		w.abandon()
-		return fullOr(err)
-	} else if err != nil {
-		return w.d.fail(err)
-	}
-	if err := w.persist(p); err != nil {
-		return w.d.fail(err)
-	}
-	p.add(b, int64(len(out)))
-	return nil
-}
-
-// persist waits until the batch is on the medium. Cached chunks may vanish, so nobody waits for those.
+// persist waits until what was written to a pack is on the medium. Cached chunks may vanish, so nobody waits for those.
 func (w *writer) persist(p *pack) error {
 	if p.lane == cacheLane {
 		return nil
@@ -261,8 +310,11 @@ func (d *Device) publish(b *batch) error {
 	if err := d.index.Apply(set, nil); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for i, p := range set {
-		d.count(p.Entry, were[i])
+		d.stats.add(p.Entry, 1)
+		d.stats.add(were[i], -1)
 	}
 	return nil
 }

@@ -46,8 +46,8 @@ func (b *bench) ingest(ctx context.Context) ([]measure.Result, error) {
 		}{
 			{&disk, func() error { return raw.stream(streams) }},
 			{&stages, func() error { return each(len(streams), len(streams), func(i int) error { return stage(streams[i]) }) }},
-			{&unique, func() error { return writeAll(ctx, d, n, streams) }},
-			{&same, func() error { return writeAll(ctx, d, n, streams) }},
+			{&unique, func() error { return b.writeAll(ctx, d, n, streams) }},
+			{&same, func() error { return b.writeAll(ctx, d, n, streams) }},
 			{&stages, func() error { return each(len(streams), len(streams), func(i int) error { return stage(streams[i]) }) }},
 			{&disk, func() error { return raw.stream(streams) }},
 		} {
@@ -82,15 +82,15 @@ func (r rate) perSecond() float64 { return float64(r.bytes) / 1e6 / r.took.Secon
 // cost is in seconds of processors for 10^9 bytes.
 func (r rate) cost() float64 { return r.cpu.Seconds() / (float64(r.bytes) / 1e9) }
 
-func writeAll(ctx context.Context, d *pack.Device, n uint64, streams [][]byte) error {
+func (b *bench) writeAll(ctx context.Context, d *pack.Device, n uint64, streams [][]byte) error {
 	return each(len(streams), len(streams), func(i int) error {
-		_, err := write(ctx, d, domainOf(n), streams[i])
+		_, err := b.write(ctx, d, domainOf(n), streams[i])
 		return err
 	})
 }
 
-func write(ctx context.Context, d *pack.Device, domain chunk.Domain, data []byte) (dedup.Manifest, error) {
-	w := dedup.NewWriter(ctx, dedup.Stores{Data: d.Open(domain, chunk.Data), Meta: d.Open(domain, chunk.Meta)}, domain, dedup.Default(), dedup.Options{SizeHint: int64(len(data))})
+func (b *bench) write(ctx context.Context, d *pack.Device, domain chunk.Domain, data []byte) (dedup.Manifest, error) {
+	w := dedup.NewWriter(ctx, dedup.Stores{Data: d.Open(domain, chunk.Data), Meta: d.Open(domain, chunk.Meta)}, domain, dedup.Default(), dedup.Options{SizeHint: int64(len(data)), Buffers: b.buffers})
 	defer w.Abort()
 	if _, err := w.ReadFrom(bytes.NewReader(data)); err != nil {
 		return dedup.Manifest{}, err

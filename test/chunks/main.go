@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/edgefs/edgefs/dedup"
 	"github.com/edgefs/edgefs/test/measure"
 )
 
@@ -41,7 +42,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *die {
-		fmt.Fprintln(os.Stderr, "chunks:", (&bench{o}).die(ctx))
+		fmt.Fprintln(os.Stderr, "chunks:", (&bench{options: o}).die(ctx))
 		os.Exit(1)
 	}
 	results, err := o.run(ctx)
@@ -104,6 +105,7 @@ func (o options) wanted() []figure {
 // bench is what measures.
 type bench struct {
 	options
+	buffers *dedup.Buffers // as many as the daemon lends
 }
 
 func (o options) run(ctx context.Context) (results []measure.Result, err error) {
@@ -146,7 +148,7 @@ func (o options) here(ctx context.Context) ([]measure.Result, error) {
 		return nil, fmt.Errorf("there is no figure %q", o.inside)
 	}
 	f := figures[i]
-	b := &bench{o}
+	b := &bench{o, dedup.NewBuffers(64 << 20)}
 	if b.dir = filepath.Join(o.dir, f.name); f.needs != "" {
 		b.dir = filepath.Join(o.dir, f.needs)
 	}

@@ -74,12 +74,14 @@ func (b *bench) object(ctx context.Context, d *pack.Device, seed uint64) (*dedup
 	data := make([]byte, streamSize)
 	fillRandom(data, seed)
 	domain := domainOf(seed)
-	m, err := write(ctx, d, domain, data)
+	m, err := b.write(ctx, d, domain, data)
 	if err != nil {
 		return nil, err
 	}
 	stores := []chunk.Store{d.Open(domain, chunk.Data), d.Open(domain, chunk.Meta)}
-	return dedup.NewReader(func(path []chunk.ID) chunk.Store { return stores[min(1, len(path))] }, m), nil
+	r := dedup.NewReader(func(path []chunk.ID) chunk.Store { return stores[min(1, len(path))] }, m)
+	r.Buffers = b.buffers
+	return r, nil
 }
 
 func readAndName(f io.ReaderAt, from, size int64) error {
