@@ -39,12 +39,12 @@ func content(t *testing.T, x Index) map[Key]Entry {
 	return all
 }
 
-func always() error { return nil }
+func roomy() error { return nil }
 
 func TestChangesOfAnIndexCountBeforeTheyAreBrought(t *testing.T) {
 	under := NewMemoryIndex()
 	must(t, under.Apply([]Pair{{keyed(1), placed(1)}, {keyed(2), placed(1)}, {keyed(3), placed(1)}}, nil))
-	x := newBehind(under, always)
+	x := newBehind(under, roomy)
 	must(t, x.Apply([]Pair{{keyed(2), placed(2)}, {keyed(4), placed(2)}}, []Key{keyed(1)}))
 	want := map[Key]Entry{keyed(2): placed(2), keyed(3): placed(1), keyed(4): placed(2)}
 	if got := content(t, x); !maps.Equal(got, want) {
@@ -66,7 +66,7 @@ func TestChangesOfAnIndexCountBeforeTheyAreBrought(t *testing.T) {
 
 func TestManyChangesOfAnIndexAreBroughtByThemselves(t *testing.T) {
 	under := NewMemoryIndex()
-	x := newBehind(under, always)
+	x := newBehind(under, roomy)
 	const n = 3 * behindMost // more than may wait
 	for i := range n {
 		must(t, x.Apply([]Pair{{keyed(i), placed(1)}}, nil))
@@ -119,7 +119,7 @@ var errTest = errors.New("it fails")
 func (failingIndex) Apply([]Pair, []Key) error { return errTest }
 
 func TestAnIndexThatTakesNoChangesFailsForGood(t *testing.T) {
-	x := newBehind(failingIndex{NewMemoryIndex()}, always)
+	x := newBehind(failingIndex{NewMemoryIndex()}, roomy)
 	must(t, x.Apply([]Pair{{keyed(1), placed(1)}}, nil))
 	if err := x.Sync(); !errors.Is(err, errTest) {
 		t.Errorf("sync: %v", err)

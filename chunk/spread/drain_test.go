@@ -188,8 +188,7 @@ func TestADrainSaysWhatCannotBeRead(t *testing.T) {
 		n.spread(chunks)
 		held := n.on(1, chunks)
 		bad := held[3].ID()
-		var at pack.Entry
-		must(t, n.disk(folder(1)).index.Lookup([]pack.Key{{Tag: pack.TagOf(domain), ID: bad}}, func(_ int, e pack.Entry) { at = e }))
+		at := n.where(n.device(1), domain, bad)
 		n.disk(folder(1)).Inject(func(op vfs.Op) error {
 			if op.Kind == vfs.OpRead && op.Name == packOf(folder(1), at) && op.Off <= at.Offset+80 && at.Offset+80 < op.Off+op.Len {
 				return syscall.EIO

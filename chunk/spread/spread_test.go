@@ -225,13 +225,12 @@ func (n *node) harness() chunktest.Harness {
 // damage flips a bit of every copy, wherever it lies in the packs.
 func (n *node) damage(d chunk.Domain, id chunk.ID) {
 	n.t.Helper()
-	for dir, disk := range n.disks {
-		var at pack.Entry
-		must(n.t, disk.index.Lookup([]pack.Key{{Tag: pack.TagOf(d), ID: id}}, func(_ int, e pack.Entry) { at = e }))
+	for _, m := range *n.members.Load() {
+		at := n.where(n.deviceOf(m), d, id)
 		if at.Class == 0 {
 			continue
 		}
-		f, err := disk.crash.Open(packOf(dir, at), vfs.Write)
+		f, err := n.disk(m.folder).crash.Open(packOf(m.folder, at), vfs.Write)
 		must(n.t, err)
 		b := make([]byte, 1)
 		off := at.Offset + 80 + int64(at.Length)/2
@@ -242,6 +241,18 @@ func (n *node) damage(d chunk.Domain, id chunk.ID) {
 		must(n.t, err)
 		must(n.t, f.Sync())
 	}
+}
+
+// where is where a chunk lies on a device; zero for nowhere.
+func (n *node) where(from *pack.Device, d chunk.Domain, id chunk.ID) (at pack.Entry) {
+	n.t.Helper()
+	must(n.t, from.Entries(context.Background(), func(k pack.Key, e pack.Entry) error {
+		if k == (pack.Key{Tag: pack.TagOf(d), ID: id}) {
+			at = e
+		}
+		return nil
+	}))
+	return at
 }
 
 // packOf is the file that an entry leads to.
