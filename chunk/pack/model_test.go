@@ -190,7 +190,7 @@ func (l *deviceLife) look(want map[chunk.ID]bool) error {
 func (l *deviceLife) rot() error {
 	for id := range l.some(1) {
 		key, at := Key{TagOf(crashDomain), id}, Entry{}
-		if err := l.x.Lookup([]Key{key}, func(_ int, e Entry) { at = e }); err != nil || at.Class == 0 {
+		if err := l.d.index.Lookup([]Key{key}, func(_ int, e Entry) { at = e }); err != nil || at.Class == 0 {
 			return fmt.Errorf("what is referred to is not in the index: %v", err)
 		}
 		delete(l.refs, id)
@@ -395,7 +395,7 @@ func (l *deviceLife) end() error {
 		return err
 	}
 	entries := 0
-	if err := l.x.All(func(Key, Entry) error { entries++; return nil }); err != nil {
+	if err := l.d.index.All(func(Key, Entry) error { entries++; return nil }); err != nil {
 		return err
 	}
 	if entries != len(l.refs) {
