@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/segment/tree"
@@ -129,22 +128,9 @@ func eachHead(ctx context.Context, n *base, yield func(string, head) error) erro
 
 // remembered notes a root that a document of the local bucket names.
 func (c *checking) remembered(v *Version) error {
-	e, err := parseRootEntry(v.Data)
-	if err != nil {
-		return err
-	}
-	name, _, _ := strings.Cut(strings.TrimPrefix(v.Key, docRoot), "/")
-	id, err := ParseBucketID(name)
-	if err != nil {
-		return err
-	}
-	b := c.s.bucket(id)
-	if b == nil {
-		return fmt.Errorf("root of bucket %v: %w", id, ErrNoSuchBucket)
-	}
-	n, err := b.newBase(0, foldItem{root: e.root, stats: e.stats})
+	h, err := c.s.rememberedRoot(v)
 	if err == nil {
-		c.later = append(c.later, heldRoot{"remembered as of " + e.time.Time().UTC().Format(momentFormat), b, n})
+		c.later = append(c.later, h)
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgefs/edgefs/internal/finding"
 	"github.com/edgefs/edgefs/internal/journal"
+	"github.com/edgefs/edgefs/internal/vfs"
 )
 
 // Inspect opens the segment in cfg.Dir as its files say, to be checked and read, and changes nothing: no log is open, nothing runs in the background, nobody may write to it,
@@ -82,13 +83,13 @@ func (i *inspection) readStates() (damaged bool, _ error) {
 	if err != nil {
 		return false, err
 	}
+	var bad []finding.Finding
 	for _, name := range files {
 		full := filepath.Join(i.cfg.Dir, name)
 		st, err := s.readState(full)
 		switch {
 		case errors.Is(err, ErrDamaged):
-			i.tell.Repairable("state", full, 0, err.Error(), "it is put aside; the segment starts from the other one")
-			damaged = true
+			bad, damaged = append(bad, finding.Finding{Grade: finding.Damage, Kind: "state", File: full, What: err.Error()}), true
 		case err != nil && !errors.Is(err, ErrForeign) && !errors.Is(err, ErrInvalidArgument):
 			return false, err
 		case err != nil:
@@ -100,6 +101,15 @@ func (i *inspection) readStates() (damaged bool, _ error) {
 			}
 			i.states = append(i.states, namedState{st, full})
 		}
+	}
+	for _, f := range bad {
+		if len(i.states) > 0 {
+			f.Repair, f.Mend = "it is put aside; the segment starts from the other one", func() error {
+				_, err := vfs.Aside(i.cfg.FS, f.File, i.cfg.Dir)
+				return err
+			}
+		}
+		i.tell(f)
 	}
 	return damaged, i.left()
 }

@@ -166,24 +166,30 @@ func (m *markers) flush(ctx context.Context) error {
 
 // remembered notes a root that a document of the local bucket names.
 func (r *reached) remembered(v *Version) error {
+	h, err := r.s.rememberedRoot(v)
+	if err == nil {
+		r.later = append(r.later, h)
+	}
+	return err
+}
+
+// rememberedRoot is the root that a document of the local bucket names.
+func (s *Segment) rememberedRoot(v *Version) (h heldRoot, _ error) {
 	e, err := parseRootEntry(v.Data)
 	if err != nil {
-		return err
+		return h, err
 	}
 	name, _, _ := strings.Cut(strings.TrimPrefix(v.Key, docRoot), "/")
 	id, err := ParseBucketID(name)
 	if err != nil {
-		return err
+		return h, err
 	}
-	b := r.s.bucket(id)
+	b := s.bucket(id)
 	if b == nil {
-		return fmt.Errorf("root of bucket %v: %w", id, ErrNoSuchBucket)
+		return h, fmt.Errorf("root of bucket %v: %w", id, ErrNoSuchBucket)
 	}
 	n, err := b.newBase(0, foldItem{root: e.root, stats: e.stats})
-	if err == nil {
-		r.later = append(r.later, heldRoot{"remembered as of " + e.time.Time().UTC().Format(momentFormat), b, n})
-	}
-	return err
+	return heldRoot{"remembered as of " + e.time.Time().UTC().Format(momentFormat), b, n}, err
 }
 
 // root names what a state of a bucket reaches. It asks no peer.

@@ -29,6 +29,9 @@ type heldOverlay struct {
 	records []tailRecord
 }
 
+// stateRoot is why the bases that states name are kept.
+const stateRoot = "state that a start begins from"
+
 func (r *rootSet) add(why string, b *Bucket, n *base) {
 	if !n.heads.IsZero() || !n.history.IsZero() || !n.id.IsZero() {
 		r.roots = append(r.roots, heldRoot{why, b, n})
@@ -143,7 +146,7 @@ func (s *Segment) rootsOfStates(r *rootSet) error {
 			if err != nil {
 				return err
 			}
-			r.add("state that a start begins from", b, n)
+			r.add(stateRoot, b, n)
 		}
 	}
 	return nil

@@ -67,6 +67,9 @@ func openBadgerAs(o badger.Options) (db *badger.DB, err error) {
 			err = fmt.Errorf("badger: %v", p)
 		}
 	}()
+	if err := soundTables(o); err != nil {
+		return nil, err
+	}
 	return badger.Open(o)
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,48 @@ func TestDamagedIndexLosesNoChunk(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestNoDamageOfATableEndsTheProcess damages the end of a table, which Badger reads in goroutines of its own, in every byte, and cuts it.
+func TestNoDamageOfATableEndsTheProcess(t *testing.T) {
+	opts := onDisk(t)
+	opts.PackSize = 64 << 10
+	chunks := chunktest.Chunks(crashDomain, 1, 200, 300)
+	s := open(t, opts)
+	must(t, s.Device.Open(crashDomain, chunk.Data).Put(t.Context(), chunks))
+	must(t, s.Close())
+	tables, err := filepath.Glob(filepath.Join(opts.Dir, indexDir, "*.sst"))
+	must(t, err)
+	if len(tables) == 0 {
+		t.Fatal("there is no table")
+	}
+	whole, err := os.ReadFile(tables[0])
+	must(t, err)
+	must(t, soundTable(tables[0]))
+	for at := max(0, len(whole)-600); at < len(whole); at++ {
+		b := slices.Clone(whole)
+		b[at] ^= 0x40
+		must(t, os.WriteFile(tables[0], b, 0o600))
+		if soundTable(tables[0]) == nil {
+			t.Errorf("byte %d of %d is damaged, and the table looks sound", at, len(whole))
+		}
+	}
+	for _, size := range []int{0, 3, 100, len(whole) / 2, len(whole) - 1} {
+		must(t, os.WriteFile(tables[0], whole[:size], 0o600))
+		s.reopened(t, chunks)
+		tables, err = filepath.Glob(filepath.Join(opts.Dir, indexDir, "*.sst"))
+		must(t, err)
+		whole, err = os.ReadFile(tables[0])
+		must(t, err)
+	}
+}
+
+func (s *site) reopened(t *testing.T, chunks []chunk.Chunk) {
+	t.Helper()
+	s.Device = nil
+	s.reopen()
+	s.wantHeld(chunk.Data, chunks)
+	must(t, s.Close())
 }
 
 // TestADamagedIndexEntryIsNoticed: another name in place of a chunk's would be an index that is whole to look at, and does not have the chunk.

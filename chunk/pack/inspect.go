@@ -141,7 +141,7 @@ func (n *Inspection) identify(generations []uint64) error {
 			n.tell.Damage("device.format", name, 0, err.Error()+"; no pack tells which device it was")
 			break
 		}
-		n.tell.Repairable("device.format", name, 0, err.Error(), "it is made again: the packs say that this is device "+found.Device.String())
+		n.tell.Repairable("device.format", name, 0, err.Error(), "it is made again: the packs say that this is device "+found.Device.String(), n.mendFormat)
 	}
 	n.ID = found.Device
 	return nil

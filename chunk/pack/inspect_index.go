@@ -25,7 +25,7 @@ func (n *Inspection) index(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		n.tell.Repairable("index", dir, 0, "it cannot be read: "+err.Error(), madeAgain)
+		n.tell.Repairable("index", dir, 0, "it cannot be read: "+err.Error(), madeAgain, n.dropIndex)
 		return nil
 	}
 	err = n.compare(ctx, x, dir)
@@ -35,7 +35,7 @@ func (n *Inspection) index(ctx context.Context) error {
 	}
 	if err != nil {
 		n.indexed = false
-		n.tell.Repairable("index", dir, 0, "it cannot be read: "+err.Error(), madeAgain)
+		n.tell.Repairable("index", dir, 0, "it cannot be read: "+err.Error(), madeAgain, n.dropIndex)
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (n *Inspection) compare(ctx context.Context, x Index, dir string) error {
 	err = x.All(func(k Key, e Entry) error {
 		if !n.leads(k, e) && (n.clean || e.Class.Durable()) {
 			astray++
-			n.tell.Repairable("index.entry", packName(n.opts.Dir, e.Generation), e.Offset, fmt.Sprintf("chunk %v should be there, and no whole record of it is", k.ID), "the index is made again without it")
+			n.tell.Repairable("index.entry", packName(n.opts.Dir, e.Generation), e.Offset, fmt.Sprintf("chunk %v should be there, and no whole record of it is", k.ID), "the index is made again without it", n.dropIndex)
 		}
 		h := held[e.Class]
 		held[e.Class] = Count{h.Chunks + 1, h.Bytes + int64(e.Length)}
@@ -119,7 +119,7 @@ func (n *Inspection) compare(ctx context.Context, x Index, dir string) error {
 	}
 	n.indexed = true
 	if n.clean && astray == 0 && !bytes.Equal(clean, encodeCounts(held)) {
-		n.tell.Repairable("index.figures", dir, 0, "it holds another number of chunks than was noted when the device was closed", madeAgain)
+		n.tell.Repairable("index.figures", dir, 0, "it holds another number of chunks than was noted when the device was closed", madeAgain, n.dropIndex)
 	}
 	return nil
 }

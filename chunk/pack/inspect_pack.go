@@ -125,10 +125,10 @@ func (n *Inspection) pack(ctx context.Context, generation uint64) error {
 	}
 	n.Packs++
 	if j.foreign != "" {
-		n.tell.Repairable("pack.foreign", j.name, 0, j.foreign+"; the segment does not start with it", "it is put aside")
+		n.tell.Repairable("pack.foreign", j.name, 0, j.foreign+"; the segment does not start with it", "it is put aside", func() error { return n.putAside(generation) })
 		return nil
 	}
-	n.tellOf(&j)
+	n.tellOf(&j, func() error { return n.mendPack(context.WithoutCancel(ctx), generation) })
 	number := uint32(len(n.packs))
 	n.packs = append(n.packs, j.packInfo)
 	from := len(n.catalog.spots)
@@ -147,18 +147,18 @@ func (n *Inspection) pack(ctx context.Context, generation uint64) error {
 	return n.readAll(ctx, &j, n.catalog.spots[from:])
 }
 
-func (n *Inspection) tellOf(j *judged) {
+func (n *Inspection) tellOf(j *judged, mend func() error) {
 	if !j.headed {
-		n.tell.Repairable("pack.header", j.name, 0, "the header is damaged", "it is made again")
+		n.tell.Repairable("pack.header", j.name, 0, "the header is damaged", "it is made again", mend)
 	}
 	if j.unseal != "" {
-		n.tell.Repairable("pack.seal", j.name, sealStart, j.unseal, fmt.Sprintf("footer and seal are made again, of the %d records that are whole", len(j.records)))
+		n.tell.Repairable("pack.seal", j.name, sealStart, j.unseal, fmt.Sprintf("footer and seal are made again, of the %d records that are whole", len(j.records)), mend)
 	}
 	if j.foot != "" {
-		n.tell.Repairable("pack.footer", j.name, j.seal.footer, j.foot, fmt.Sprintf("it is made again, of the %d records that are whole", len(j.records)))
+		n.tell.Repairable("pack.footer", j.name, j.seal.footer, j.foot, fmt.Sprintf("it is made again, of the %d records that are whole", len(j.records)), mend)
 	}
 	if j.listed && j.size != j.end() {
-		n.tell.Repairable("pack.tail", j.name, min(j.size, j.end()), fmt.Sprintf("the file has %d bytes and should have %d", j.size, j.end()), "it gets its length")
+		n.tell.Repairable("pack.tail", j.name, min(j.size, j.end()), fmt.Sprintf("the file has %d bytes and should have %d", j.size, j.end()), "it gets its length", mend)
 	}
 }
 

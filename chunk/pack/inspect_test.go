@@ -234,3 +234,65 @@ func FuzzInspect(f *testing.F) {
 		}
 	})
 }
+
+// mendAll makes the repairs that findings name.
+func mendAll(t *testing.T, found []finding.Finding) (n int) {
+	t.Helper()
+	for _, f := range found {
+		if f.Mend != nil {
+			must(t, f.Mend())
+			n++
+		}
+	}
+	return n
+}
+
+// TestWhatIsRepairedServesAll damages what tells of packs, again and again, repairs it, and opens the device.
+func TestWhatIsRepairedServesAll(t *testing.T) {
+	opts, all := closed(t, inMemory())
+	rng := rand.New(rand.NewPCG(7, 8))
+	names, err := opts.FS.ReadDir(packFolder(opts.Dir))
+	must(t, err)
+	mended := 0
+	for round := range 60 {
+		name := path.Join(packFolder(opts.Dir), names[rng.IntN(len(names))])
+		g, ok := generationOf(name, packSuffix)
+		if !ok {
+			continue
+		}
+		j, err := judge(t.Context(), opts.FS, idOf(t, opts), name, g)
+		must(t, err)
+		switch kind := rng.IntN(6); {
+		case kind == 0:
+			flip(t, opts.FS, name, rng.Int64N(infoSize))
+		case kind == 1 && j.sealed:
+			flip(t, opts.FS, name, sealStart+rng.Int64N(infoSize))
+		case kind == 2 && j.sealed:
+			flip(t, opts.FS, name, j.seal.footer+rng.Int64N(j.seal.size()))
+		case kind == 3 && j.sealed:
+			resize(t, opts.FS, name, 1+rng.Int64N(10_000))
+		case kind == 4 && j.sealed:
+			resize(t, opts.FS, name, -1-rng.Int64N(j.size-j.records[len(j.records)-1].end()))
+		case kind == 5:
+			must(t, opts.Index.Apply(nil, []Key{{TagOf(crashDomain), all[rng.IntN(len(all))].ID()}}))
+		}
+		if rng.IntN(10) == 0 {
+			flip(t, opts.FS, path.Join(opts.Dir, formatFile), rng.Int64N(infoSize))
+		}
+		n, found := inspect(t, opts, true)
+		_, err = n.Open(crashDomain, chunk.Data).Missing(t.Context(), chunktest.IDs(all))
+		must(t, err)
+		n.tell = func(f finding.Finding) { found = append(found, f) }
+		n.Unreached()
+		mended += mendAll(t, found)
+		if _, found := inspect(t, opts, true); len(damage(found)) > 0 {
+			t.Fatalf("round %d: after the repair: %v", round, found)
+		}
+		s := open(t, opts)
+		s.wantHeld(chunk.Data, all)
+		must(t, s.Close())
+	}
+	if mended < 20 {
+		t.Errorf("only %d repairs", mended)
+	}
+}

@@ -205,7 +205,7 @@ func (n *Inspection) Unreached() (lost, unreached int64) {
 		from = to
 	}
 	if lost > 0 {
-		n.tell.Repairable("index.lacks", n.indexDir(), 0, fmt.Sprintf("it leads to none of %d chunks that are needed and that the packs hold", lost), madeAgain)
+		n.tell.Repairable("index.lacks", n.indexDir(), 0, fmt.Sprintf("it leads to none of %d chunks that are needed and that the packs hold", lost), madeAgain, n.dropIndex)
 	}
 	return lost, unreached
 }

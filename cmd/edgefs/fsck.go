@@ -16,19 +16,28 @@ import (
 func (a *app) fsckCommand() *cobra.Command {
 	var o fsck.Options
 	var file string
+	var repair bool
 	c := &cobra.Command{
 		Use:   "fsck DIR",
-		Short: "Check every file of a segment that does not run",
+		Short: "Check every file of a segment that does not run, repair it, save what is left",
 		Long: `Check the data directory DIR of a segment that does not run, format by format: keys, log, state, devices and their packs, the index against the packs, and all
 that buckets, snapshots, branches and uploads reach: trees, versions, and whether their content is here. Nothing is changed. Content is read with --data only; without it a
 check reads metadata, which is about a hundredth.
 
+With --repair what can be made good is: heads and footers of packs are made again, an index that is not what the packs say is removed (the next start makes it again), of two state files
+the whole one is taken, and what cannot be read is put aside, in a folder "aside" next to it, never deleted. It asks before it does, or needs --yes, and then checks once more. Acknowledged writes are
+never dropped: a log that is damaged where a start needs it is left as it is.
+
+With --salvage every version that can be read is written into plain files below a new or empty folder, whatever else is damaged.
+
 If the segment's configuration says where its chunks are (storage.device), fsck must be told as "edgefs serve" is.
 
-The exit status is 1 when something is damaged.`,
+The exit status is 1 when something is damaged, and was not repaired.`,
 		Example: `  edgefs fsck /srv/edgefs
   edgefs fsck /srv/edgefs --data --json
-  edgefs fsck /srv/edgefs --config /etc/edgefs.yaml`,
+  edgefs fsck /srv/edgefs --config /etc/edgefs.yaml
+  edgefs fsck /srv/edgefs --repair
+  edgefs fsck /srv/edgefs --salvage /mnt/rescue`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = segmentDir(args[0])
@@ -41,10 +50,17 @@ The exit status is 1 when something is damaged.`,
 					o.Device = cfg.Storage.Device
 				}
 			}
+			if repair {
+				a.repairs(cmd.Context(), &o)
+			}
 			return a.fsck(cmd.Context(), o)
 		},
 	}
 	c.Flags().BoolVar(&o.Data, "data", false, "read all content, and check it against checksums and names")
+	c.Flags().BoolVar(&repair, "repair", false, "make good what can be")
+	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "repair without asking")
+	c.Flags().StringVar(&o.Salvage, "salvage", "", "write every version that can be read into plain files below this folder")
+	c.MarkFlagsMutuallyExclusive("repair", "salvage")
 	c.Flags().StringVar(&file, "config", "", "configuration file of the segment")
 	c.Flags().StringVar(&o.Device, "device", "", "directory of the chunks (default: device in DIR)")
 	return c
@@ -78,6 +94,25 @@ func (a *app) fsck(ctx context.Context, o fsck.Options) error {
 		err = failed(codeCorrupt, "%s found", counted(r.Damage, "damaged place"))
 	}
 	return err
+}
+
+// repairs has o ask before it repairs, and say what it does.
+func (a *app) repairs(ctx context.Context, o *fsck.Options) {
+	o.Repair = func(all []fsck.Repair) error {
+		return a.confirm(ctx, "Make %s in %s", counted(int64(len(all)), "repair"), o.Dir)
+	}
+	o.Repaired = func(r fsck.Repair, done bool, err error) {
+		what := "repairing"
+		switch {
+		case err != nil:
+			what = "not repaired (" + err.Error() + ")"
+		case done:
+			what = "repaired"
+		}
+		if !a.json {
+			fmt.Fprintln(a.errs, printable(fmt.Sprintf("%s: %s: %s", what, r.File, r.What)))
+		}
+	}
 }
 
 // findingLine is a finding as people read it.
@@ -115,6 +150,15 @@ func writeFsck(w io.Writer, r *fsck.Report) {
 	}
 	if r.Notes > 0 {
 		fmt.Fprintf(w, "%s of what the next start sees to\n", counted(r.Notes, "note"))
+	}
+	if n := len(r.Repairs); n > 0 {
+		fmt.Fprintf(w, "%s made\n", counted(int64(n), "repair"))
+	}
+	if s := r.Salvaged; s != nil {
+		fmt.Fprintf(w, "%s written below %s, %s\n", counted(s.Versions, "version"), s.Dir, bytesText(s.Bytes))
+		if s.Damaged > 0 {
+			fmt.Fprintf(w, "%s lack %s, and are below %s/damaged\n", counted(s.Damaged, "version"), bytesText(s.Missing), s.Dir)
+		}
 	}
 	if r.Damage == 0 {
 		fmt.Fprintln(w, "no damage")

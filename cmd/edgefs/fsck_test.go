@@ -108,6 +108,34 @@ func damageAt(t *testing.T, name string, off int) {
 	}
 }
 
+func TestFsckRepairsWhatItAsksFor(t *testing.T) {
+	dir := stopped(t, syscall.SIGTERM)
+	packs, err := filepath.Glob(filepath.Join(dir, "data", "*", "device", "packs", "*.pack"))
+	if err != nil || len(packs) == 0 {
+		t.Fatal(packs, err)
+	}
+	damageAt(t, packs[0], 20)
+	bad(t, exitUsage, "say --yes", "fsck", dir, "--repair")
+	bad(t, exitFailed, "the header is damaged", "fsck", dir)
+	r := edgefs(t, "", "fsck", dir, "--repair", "--yes")
+	for _, want := range []string{"repairing: " + packs[0], "repaired: " + packs[0], "1 repair made", "no damage"} {
+		if r.code != exitOK || !strings.Contains(r.errs+r.out, want) {
+			t.Errorf("want %q: %d: %s%s", want, r.code, r.errs, r.out)
+		}
+	}
+	good(t, "fsck", dir, "--data")
+	out := filepath.Join(t.TempDir(), "out")
+	good(t, "fsck", dir, "--salvage", out)
+	got, err := os.ReadFile(filepath.Join(out, "current", "photos", "d"))
+	if err != nil || string(got) != string(random(3, 2<<20)) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if got, err := os.ReadFile(filepath.Join(out, "current", "photos", "a")); err != nil || string(got) != "new" {
+		t.Errorf("%q, %v", got, err)
+	}
+	bad(t, exitFailed, "empty folder", "fsck", dir, "--salvage", out)
+}
+
 func TestFindingsAreLines(t *testing.T) {
 	for want, f := range map[string]finding.Finding{
 		"damage: /d/x, offset 7: broken (a repair: mended)": {Grade: finding.Damage, File: "/d/x", Offset: 7, What: "broken", Repair: "mended"},

@@ -49,7 +49,9 @@ func (d *Dir) Check(tell finding.Tell) {
 	case errors.Is(err, ErrNewer):
 		tell.Damage("datadir.newer", name, 0, err.Error())
 	case err != nil:
-		tell.Repairable("datadir.marker", name, 0, err.Error()+"; the segment does not start", "it is made again: the directory has the keys of a segment")
+		tell.Repairable("datadir.marker", name, 0, err.Error()+"; the segment does not start", "it is made again: the directory has the keys of a segment", func() error {
+			return writeFile(name, []byte(marker), 0o644)
+		})
 	}
 	d.checkKey(tell, "s3.json", func(text []byte) bool {
 		var k S3Key
@@ -78,6 +80,9 @@ func (d *Dir) checkKey(tell finding.Tell, file string, good func([]byte) bool) {
 		return
 	}
 	if err != nil || !good(text) {
-		tell.Repairable("datadir.key", name, 0, "it cannot be read as what it should be; the segment does not start with it", "it is put aside, and the next start makes a new one: clients need the new key")
+		tell.Repairable("datadir.key", name, 0, "it cannot be read as what it should be; the segment does not start with it", "it is put aside, and the next start makes a new one: clients need the new key", func() error {
+			_, err := vfs.Aside(vfs.OS{}, name, d.Keys())
+			return err
+		})
 	}
 }

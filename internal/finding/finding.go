@@ -23,6 +23,8 @@ type Finding struct {
 	What   string `json:"what"`
 	// Repair is what a repair makes of it; empty where it can make nothing.
 	Repair string `json:"repair,omitempty"`
+	// Mend is the repair. It looks again before it changes anything, and changes nothing where all is well; nil where there is none.
+	Mend func() error `json:"-"`
 }
 
 // Tell is told of findings, by one goroutine at a time.
@@ -38,7 +40,7 @@ func (t Tell) Note(kind, file, what string) {
 	t(Finding{Grade: Note, Kind: kind, File: file, What: what})
 }
 
-// Repairable tells of damage in a file that a repair makes good.
-func (t Tell) Repairable(kind, file string, offset int64, what, repair string) {
-	t(Finding{Grade: Damage, Kind: kind, File: file, Offset: offset, What: what, Repair: repair})
+// Repairable tells of damage in a file that mend makes good, and what that makes of it.
+func (t Tell) Repairable(kind, file string, offset int64, what, repair string, mend func() error) {
+	t(Finding{Grade: Damage, Kind: kind, File: file, Offset: offset, What: what, Repair: repair, Mend: mend})
 }

@@ -28,6 +28,12 @@ type Options struct {
 	Dir    string // data directory
 	Device string // storage.device of the segment's configuration
 	Data   bool   // content is read, too
+	// Repair, unless nil, is asked once with all repairs that can be made, if there are any; what it returns nil for is done, and then all is checked once more.
+	Repair func([]Repair) error
+	// Repaired is told of each repair, before it is made (done is false) and after; not nil where Repair is not.
+	Repaired func(r Repair, done bool, err error)
+	// Salvage, unless empty, is a folder, new or empty, that gets every version that can be read.
+	Salvage string
 	// Tell is told of each finding as it comes; Progress of what is done, and how much of it. Neither is nil.
 	Tell     finding.Tell
 	Progress func(phase string, done, of int64)
@@ -49,12 +55,18 @@ type Report struct {
 	Kinds    map[string]int64  `json:"kinds"`    // of findings
 	Findings []finding.Finding `json:"findings"` // the first of them
 
-	Devices   int   `json:"devices"`
-	Packs     int   `json:"packs"`
-	Records   int64 `json:"records"`
-	Bytes     int64 `json:"bytes"`     // that records hold
-	Unreached int64 `json:"unreached"` // chunks that nothing reaches
+	Devices   int       `json:"devices"`
+	Packs     int       `json:"packs"`
+	Records   int64     `json:"records"`
+	Bytes     int64     `json:"bytes"`             // that records hold
+	Unreached int64     `json:"unreached"`         // chunks that nothing reaches
+	Repairs   []Repair  `json:"repairs,omitempty"` // that were made; what is found is what is left
+	Salvaged  *Salvaged `json:"salvaged,omitempty"`
 	segment.CheckReport
+}
+
+func newReport(o Options) *Report {
+	return &Report{Dir: o.Dir, Data: o.Data, Kinds: map[string]int64{}, Findings: []finding.Finding{}}
 }
 
 func (r *Report) take(f finding.Finding) {
@@ -71,19 +83,41 @@ func (r *Report) take(f finding.Finding) {
 
 // Check checks the data directory, and changes nothing in it but who holds its lock. An error is that there was nothing to check, or that it could not go on; what was found up to then is in
 // the report. A directory that is in use gives [ErrInUse].
-func Check(ctx context.Context, o Options) (*Report, error) {
-	r := &Report{Dir: o.Dir, Data: o.Data, Kinds: map[string]int64{}, Findings: []finding.Finding{}}
+func Check(ctx context.Context, o Options) (_ *Report, err error) {
 	dir, err := datadir.Look(o.Dir)
 	if errors.Is(err, vfs.ErrLocked) {
 		err = fmt.Errorf("%w: %w", ErrInUse, err)
 	}
 	if err != nil {
+		return newReport(o), err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	r, found, err := check(ctx, o, dir)
+	if err != nil || o.Repair == nil || len(found) == 0 {
 		return r, err
 	}
-	v := visit{o: o, dir: dir, report: r}
-	v.tell = func(f finding.Finding) { r.take(f); o.Tell(f) }
-	err = v.all(ctx)
-	return r, errors.Join(err, v.close(), dir.Close())
+	made, err := repair(ctx, o, found)
+	if len(made) == 0 {
+		return r, err
+	}
+	if err != nil {
+		r.Repairs = made
+		return r, err
+	}
+	r, _, err = check(ctx, o, dir)
+	r.Repairs = made
+	return r, err
+}
+
+func check(ctx context.Context, o Options, dir *datadir.Dir) (*Report, []Repair, error) {
+	v := visit{o: o, dir: dir, report: newReport(o), mends: mends{}}
+	v.tell = func(f finding.Finding) {
+		v.report.take(f)
+		v.mends.take(f)
+		o.Tell(f)
+	}
+	err := v.all(ctx)
+	return v.report, v.mends.all, errors.Join(err, v.close())
 }
 
 // visit is one look at a data directory.
@@ -92,6 +126,7 @@ type visit struct {
 	dir    *datadir.Dir
 	tell   finding.Tell
 	report *Report
+	mends  mends
 
 	id      *identity.Identity
 	devices *spread.Inspection
@@ -110,7 +145,10 @@ func (v *visit) all(ctx context.Context) error {
 	if err := v.openSegment(ctx); err != nil || v.segment == nil {
 		return err
 	}
-	return v.walk(ctx)
+	if err := v.walk(ctx); err != nil || v.o.Salvage == "" {
+		return err
+	}
+	return v.salvage(ctx)
 }
 
 // identify reads whose directory it is. Without that nothing else can be read: names of chunks are keyed.
@@ -129,7 +167,10 @@ func (v *visit) identify() (err error) {
 		v.tell.Damage("identity.members", v.dir.Keys(), 0, err.Error())
 	}
 	if name, err := isgw.CheckPeers(vfs.OS{}, v.dir.Path()); err != nil {
-		v.tell.Repairable("links", name, 0, err.Error()+"; the segment does not start", "it is put aside: links have to be made again")
+		v.tell.Repairable("links", name, 0, err.Error()+"; the segment does not start", "it is put aside: links have to be made again", func() error {
+			_, err := vfs.Aside(vfs.OS{}, name, filepath.Dir(name))
+			return err
+		})
 	}
 	return nil
 }

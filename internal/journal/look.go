@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/edgefs/edgefs/internal/finding"
+	"github.com/edgefs/edgefs/internal/vfs"
 )
 
 // Extent is how much a journal holds.
@@ -142,12 +143,56 @@ func (c *check) file(name string) error {
 	f, err := openFile(c.opts.FS, name)
 	var d *DamagedError
 	if errors.As(err, &d) {
-		c.tell.Damage("log.file", d.File, d.Offset, d.Reason)
 		c.broken[name] = true
+		c.tell(c.header(d))
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	return f.close(ErrClosed)
+}
+
+// header is what can be made of a file that cannot be opened. Its header says nothing that its name, its length and the other files do not.
+func (c *check) header(d *DamagedError) finding.Finding {
+	f := finding.Finding{Grade: finding.Damage, Kind: "log.file", File: d.File, Offset: d.Offset, What: d.Reason + "; the segment does not start"}
+	if id, ok := c.identity(d.File); ok && d.Offset == 0 {
+		f.Repair, f.Mend = "its header is made again", func() error { return c.mend(d.File, id) }
+	}
+	return f
+}
+
+// identity is the journal's, as another file than one says.
+func (c *check) identity(but string) (identity, bool) {
+	names, _ := c.opts.FS.ReadDir(c.opts.Dir)
+	for _, name := range names {
+		full := path.Join(c.opts.Dir, name)
+		if _, ok := generationOf(name, logSuffix); !ok || full == but {
+			continue
+		}
+		if f, err := openFile(c.opts.FS, full); err == nil {
+			_ = f.close(ErrClosed)
+			return f.id, true
+		}
+	}
+	return identity{}, false
+}
+
+// mend writes the header of a file, and nothing else.
+func (c *check) mend(name string, id identity) error {
+	if f, err := openFile(c.opts.FS, name); err == nil {
+		return f.close(ErrClosed)
+	}
+	w, err := c.opts.FS.Open(name, vfs.Write)
+	if err != nil {
+		return err
+	}
+	info := fileInfo{id: id}
+	info.generation, _ = generationOf(name, logSuffix)
+	if info.size, err = w.Size(); err == nil {
+		b := make([]byte, fileHeader)
+		info.encode(b)
+		_, err = w.WriteAt(b, 0)
+	}
+	return errors.Join(err, w.Sync(), w.Close())
 }
