@@ -18,9 +18,13 @@ func (a *app) fsckCommand() *cobra.Command {
 	var file string
 	var repair bool
 	c := &cobra.Command{
-		Use:   "fsck DIR",
-		Short: "Check every file of a segment that does not run, repair it, save what is left",
-		Long: `Check the data directory DIR of a segment that does not run, format by format: keys, log, state, devices and their packs, the index against the packs, and all
+		Use:   "fsck [DIR]",
+		Short: "Check every format of a segment, repair it, save what is left",
+		Long: `Without DIR, check the segment that serves at --endpoint: its packs and the index against them, and all that buckets, snapshots, branches and uploads reach: trees,
+versions, and whether their content is here. Reading and writing go on. What is damaged in trees, and linked segments have, is mended on the way. With --data all content is read
+afterwards, as by "edgefs verify".
+
+With DIR, check the data directory DIR of a segment that does not run, format by format: keys, log, state, devices and their packs, the index against the packs, and all
 that buckets, snapshots, branches and uploads reach: trees, versions, and whether their content is here. Nothing is changed. Content is read with --data only; without it a
 check reads metadata, which is about a hundredth.
 
@@ -33,13 +37,22 @@ With --salvage every version that can be read is written into plain files below 
 If the segment's configuration says where its chunks are (storage.device), fsck must be told as "edgefs serve" is.
 
 The exit status is 1 when something is damaged, and was not repaired.`,
-		Example: `  edgefs fsck /srv/edgefs
+		Example: `  edgefs -e /srv/edgefs fsck
+  edgefs fsck /srv/edgefs
   edgefs fsck /srv/edgefs --data --json
   edgefs fsck /srv/edgefs --config /etc/edgefs.yaml
   edgefs fsck /srv/edgefs --repair
   edgefs fsck /srv/edgefs --salvage /mnt/rescue`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				for _, flag := range []string{"repair", "salvage", "config", "device"} {
+					if cmd.Flags().Changed(flag) {
+						return usagef("--%s is for a segment that does not run: name its directory", flag)
+					}
+				}
+				return a.fsckServing(cmd, o.Data)
+			}
 			o.Dir = segmentDir(args[0])
 			if file != "" {
 				cfg, err := config.Load(file, config.Default())
@@ -69,12 +82,7 @@ The exit status is 1 when something is damaged, and was not repaired.`,
 func (a *app) fsck(ctx context.Context, o fsck.Options) error {
 	bar := a.progress("fsck", -1)
 	defer bar.done()
-	o.Tell = func(f finding.Finding) {
-		if !a.json {
-			bar.clear()
-			fmt.Fprintln(a.errs, printable(findingLine(f)))
-		}
-	}
+	o.Tell = func(f finding.Finding) { a.tellFinding(bar, f) }
 	o.Progress = func(phase string, done, _ int64) {
 		bar.describe("fsck: " + phase)
 		if phase == "packs" {
@@ -85,7 +93,7 @@ func (a *app) fsck(ctx context.Context, o fsck.Options) error {
 	bar.done()
 	switch {
 	case errors.Is(err, fsck.ErrInUse):
-		return &toldError{codeUnavailable, err.Error(), "a segment that runs is checked by edgefs verify; stop it to check its files"}
+		return &toldError{codeUnavailable, err.Error(), "edgefs -e " + quoted(o.Dir) + " fsck checks a segment that runs; stop it to check its files"}
 	case err != nil:
 		return err
 	}

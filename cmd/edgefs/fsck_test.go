@@ -49,9 +49,21 @@ func TestFsckOfASoundSegment(t *testing.T) {
 	}
 }
 
-func TestFsckRefusesASegmentThatRuns(t *testing.T) {
+func TestFsckOfASegmentThatRuns(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hawaii")
 	serve(t, dir)
+	good(t, "-e", dir, "bucket", "create", "photos")
+	goodWith(t, string(random(1, 300_000)), "-e", dir, "put", "-", "photos/a")
+	for _, flags := range [][]string{nil, {"--data"}} {
+		r := jsonOf[fsckOnline](t, append([]string{"-e", dir, "fsck"}, flags...)...)
+		if r.Damage != 0 || r.Versions != 1 || r.Packs == 0 || !r.Done {
+			t.Errorf("%v: %+v", flags, r)
+		}
+	}
+	if out := good(t, "-e", dir, "fsck"); !strings.Contains(out, "no damage") {
+		t.Error(out)
+	}
+	bad(t, exitUsage, "--repair is for", "-e", dir, "fsck", "--repair")
 	bad(t, exitUnavailable, "in use by process", "fsck", dir)
 	bad(t, exitNotFound, "not a data directory", "fsck", t.TempDir())
 }

@@ -51,8 +51,8 @@ func Layers() []Layer {
 		{"gateways/s3/...", []string{"gateways/s3/..."}},
 
 		// What manages: the API and its client know nothing of the data path, so that whoever manages does not either.
-		{"internal/admin", []string{"internal/buildinfo"}},
-		{"internal/admin/server", []string{"internal/admin", "internal/buildinfo", "segment", "segment/stream", "isgw", "dedup", "chunk"}},
+		{"internal/admin", []string{"internal/buildinfo", "internal/finding"}},
+		{"internal/admin/server", []string{"internal/admin", "internal/buildinfo", "internal/finding", "segment", "segment/stream", "isgw", "dedup", "chunk"}},
 		{"operator", nil},
 		{"operator/...", []string{"internal/admin", "internal/buildinfo", "operator/..."}},
 

@@ -9,6 +9,7 @@ import (
 	"github.com/edgefs/edgefs/chunk/spread"
 	"github.com/edgefs/edgefs/internal/admin"
 	"github.com/edgefs/edgefs/internal/disks"
+	"github.com/edgefs/edgefs/internal/finding"
 	"github.com/edgefs/edgefs/internal/vfs"
 )
 
@@ -68,6 +69,11 @@ func (s siteDevices) Discover(ctx context.Context) ([]admin.Candidate, error) {
 		all = append(all, admin.Candidate(c))
 	}
 	return all, err
+}
+
+// Check implements server.Devices.
+func (s siteDevices) Check(ctx context.Context, tell finding.Tell, progress func(done, of int64)) error {
+	return s.store.devices.Check(ctx, tell, progress)
 }
 
 // deviceID reads an id; what is none names no device.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/edgefs/edgefs/internal/admin"
+	"github.com/edgefs/edgefs/internal/finding"
 )
 
 // Devices is what the API asks of the devices of a segment. Errors that are *admin.Error are answered as they are. Devices are named by their ids.
@@ -18,6 +19,8 @@ type Devices interface {
 	Follow(ctx context.Context, id string, tell func(admin.Device) (goOn bool)) error
 	Remove(ctx context.Context, id string, lose bool) error
 	Discover(context.Context) ([]admin.Candidate, error)
+	// Check looks at what lies on the devices, and tells of what is wrong and how many packs of a device it has looked at, of how many.
+	Check(ctx context.Context, tell finding.Tell, progress func(done, of int64)) error
 }
 
 func (s *Server) devices(w http.ResponseWriter, _ *http.Request) error {

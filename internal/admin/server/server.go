@@ -57,6 +57,7 @@ func New(c Config) *Server {
 		"GET /health":                      s.health,
 		"GET /credentials/s3":              s.credentials,
 		"POST /verify":                     s.verify,
+		"POST /check":                      s.check,
 		"POST /collect":                    s.collect,
 		"GET /collect":                     s.collectStatus,
 		"GET /chunks/{chunk}":              s.explain,
