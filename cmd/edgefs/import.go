@@ -17,13 +17,14 @@ import (
 type importOptions struct {
 	keepGoing bool
 	dryRun    bool
+	s3        migrateOptions
 }
 
 func (a *app) importCommand() *cobra.Command {
 	var o importOptions
 	c := &cobra.Command{
-		Use:   "import FILE BUCKET",
-		Short: "Make a bucket of a stream that export wrote",
+		Use:   "import FILE|s3://BUCKET[/PREFIX] BUCKET[/PREFIX/]",
+		Short: "Make a bucket of a stream that export wrote, or copy one from another store of S3",
 		Long: `Make a bucket of a stream that edgefs export wrote, at any segment: with all versions under their ids, their times, metadata, tags and locks, and the
 bucket's settings. No bucket may have the name yet. The bucket is there when all of it is, or not at all. One that was interrupted is
 run again: chunks that are here are not written again.
@@ -31,12 +32,25 @@ run again: chunks that are here are not written again.
 The file "-" is standard input. A stream that is damaged is refused, unless --keep-going imports what is whole of it: versions of which
 something is missing are named, and left out; where the newest version of a file is, an older one is current.
 
-With --dry-run the stream is read and checked, and nothing is sent anywhere.`,
+With s3://BUCKET the objects of a bucket of another store are copied into one of the segment, which is made unless it is there: AWS, MinIO, Ceph, anything that
+speaks S3. Metadata and ETags stay; where and of when an object is stands in its metadata (source-etag, source-last-modified). Each is checked against what its store
+says of it before it is there. What was copied before is passed over, so one that was interrupted is run again; what changed at the source since is copied again; objects
+that were not copied from there are left alone. Keys come from where AWS' own programs look. Only current versions are copied.
+
+With --dry-run the stream is read and checked, or what would be copied is listed, and nothing is changed.`,
 		Example: `  edgefs import photos.edgefs photos
   zstd -dc monday.edgefs.zst | edgefs import - photos-of-monday
-  edgefs import --dry-run photos.edgefs`,
+  edgefs import --dry-run photos.edgefs
+  edgefs import s3://photos photos --s3-endpoint https://minio.example.com:9000
+  edgefs import s3://photos/2026/ photos/2026/ --tags`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if strings.HasPrefix(args[0], "s3://") {
+				if len(args) != 2 {
+					return usagef("into which bucket?")
+				}
+				return a.migrate(cmd.Context(), args[0], args[1], o)
+			}
 			if o.dryRun {
 				return a.checkStream(cmd.Context(), args[0], o)
 			}
@@ -51,7 +65,8 @@ With --dry-run the stream is read and checked, and nothing is sent anywhere.`,
 		},
 	}
 	c.Flags().BoolVar(&o.keepGoing, "keep-going", false, "import what is whole of a stream that is damaged")
-	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "only read the stream and check it")
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "only read and check the stream, or list what would be copied")
+	o.s3.flags(c.Flags())
 	return c
 }
 

@@ -51,6 +51,9 @@ func (c countedReader) Read(p []byte) (int, error) {
 // at sets how far it has come.
 func (p progress) at(n int64) { _ = p.bar.Set64(n) }
 
+// add adds to how far it has come.
+func (p progress) add(n int64) { _ = p.bar.Add64(n) }
+
 // describe changes what is said beside the bar.
 func (p progress) describe(what string) { p.bar.Describe(printable(what)) }
 

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 )
 
 // The headers of objects. HeaderObject carries the description of a version, as base64 of its JSON, where the body is the content.
 const (
 	HeaderObject = "Edgefs-Object"
 	HeaderMeta   = "Edgefs-Meta" // base64 of a JSON object: the metadata of what is put
+	HeaderTags   = "Edgefs-Tags" // the same of its tags
 )
 
 // PutRequest puts content under a key.
@@ -24,6 +26,8 @@ type PutRequest struct {
 	IfMatch  string            // refuse unless the current content has this ETag
 	Resolve  bool              // end the key's conflict: replace all versions that are in it now
 	Size     int64             // of the content; 0 when it is not known
+	Tags     map[string]string
+	PartSize int64 // not 0: the ETag is that of an upload in parts of so many bytes
 }
 
 // Put stores content. When it returns, the object is durable and listed.
@@ -32,6 +36,11 @@ func (c *Client) Put(ctx context.Context, bucket string, p PutRequest, content i
 	if len(p.Meta) > 0 {
 		header[HeaderMeta], err = encodeHeader(p.Meta)
 		if err != nil {
+			return o, err
+		}
+	}
+	if len(p.Tags) > 0 {
+		if header[HeaderTags], err = encodeHeader(p.Tags); err != nil {
 			return o, err
 		}
 	}
@@ -44,6 +53,9 @@ func (c *Client) Put(ctx context.Context, bucket string, p PutRequest, content i
 	query := map[string]string{"key": p.Key}
 	if p.Resolve {
 		query["resolve"] = "true"
+	}
+	if p.PartSize > 0 {
+		query["partSize"] = strconv.FormatInt(p.PartSize, 10)
 	}
 	r := request{
 		method: http.MethodPut, path: bucketPath(bucket, "/object"), query: query,

@@ -60,8 +60,9 @@ func Layers() []Layer {
 		{"internal/config", nil},
 		{"internal/datadir", []string{"internal/finding", "internal/vfs"}},
 		{"internal/daemon", []string{"..."}},
+		{"internal/migrate", []string{"internal/admin"}},
 		{"internal/fsck", []string{"..."}},
-		{"cmd/edgefs", []string{"segment/stream", "internal/admin", "internal/buildinfo", "internal/config", "internal/daemon", "internal/finding", "internal/fsck", "internal/supervise"}},
+		{"cmd/edgefs", []string{"segment/stream", "internal/migrate", "internal/admin", "internal/buildinfo", "internal/config", "internal/daemon", "internal/finding", "internal/fsck", "internal/supervise"}},
 
 		// What loads and what shows: they meet a segment as its users do.
 		{"loadtest", nil},

@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"crypto/md5"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -174,11 +172,14 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := b.Writer(r.Context(), r.ContentLength)
 	defer out.Abort()
-	sum := md5.New() // what S3 clients take an ETag for
+	sum, err := newETag(param(r, "partSize"))
+	if err != nil {
+		return err
+	}
 	if _, err := io.Copy(out, io.TeeReader(sentContent{r.Body}, sum)); err != nil {
 		return err
 	}
-	attrs.ETag = hex.EncodeToString(sum.Sum(nil))
+	attrs.ETag, attrs.Parts = sum.etag()
 	v, err := out.Commit(r.Context(), key, attrs, cond)
 	if err != nil {
 		return err
@@ -201,6 +202,18 @@ func (s sentContent) Read(p []byte) (int, error) {
 const maxMeta = 4 << 10
 
 func attributes(r *http.Request) (a segment.Attrs, err error) {
+	if header := r.Header.Get(admin.HeaderTags); header != "" {
+		text, err := base64.StdEncoding.DecodeString(header)
+		if err == nil {
+			err = json.Unmarshal(text, &a.Tags)
+		}
+		if err != nil {
+			return a, invalid("tags: %v", err)
+		}
+		if err := checkTags(a.Tags); err != nil {
+			return a, err
+		}
+	}
 	header := r.Header.Get(admin.HeaderMeta)
 	if header == "" {
 		return a, nil
