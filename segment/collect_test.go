@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -428,6 +429,35 @@ func TestAStartFindsWhatItsStateNames(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
+		}
+	}
+}
+
+// TestNoStateComesBackFromBeforeACollection cuts the power behind one: a state that was removed names trees that are gone.
+func TestNoStateComesBackFromBeforeACollection(t *testing.T) {
+	for seed := range uint64(8) {
+		l := newLone(t)
+		b := l.bucket("photos")
+		for round := range 3 {
+			for i := range 100 {
+				l.put(b, fmt.Sprint(i), blob(4*round))
+			}
+			if _, err := b.Fold(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.checkpoint(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.collect()
+		after := l.fs.Crash(rand.New(rand.NewPCG(seed, 1)))
+		names, err := after.ReadDir(l.cfg.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, statePrefix) })
+		if len(names) != statesKept {
+			t.Errorf("seed %d: after a power cut there are the states %q", seed, names)
 		}
 	}
 }

@@ -258,12 +258,16 @@ func (s *Segment) writeState(st *state) error {
 	if err != nil {
 		return err
 	}
-	for _, old := range files[min(len(files), statesKept):] {
-		if err := s.cfg.FS.Remove(filepath.Join(s.cfg.Dir, old)); err != nil {
+	old := files[min(len(files), statesKept):]
+	for _, name := range old {
+		if err := s.cfg.FS.Remove(filepath.Join(s.cfg.Dir, name)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(old) == 0 {
+		return nil
+	}
+	return s.cfg.FS.SyncDir(s.cfg.Dir) // one that came back after a power cut would name trees that were collected
 }
 
 func readFile(fs vfs.FS, name string) ([]byte, error) {

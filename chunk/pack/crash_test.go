@@ -293,3 +293,24 @@ func TestWhatAFailedSyncForgotIsWrittenAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestCachedChunksThatAFailedSyncForgotAreWrittenAgain: the index knows of them before they are synced.
+func TestCachedChunksThatAFailedSyncForgotAreWrittenAgain(t *testing.T) {
+	for seed := range uint64(10) {
+		fs, x, s := vfs.NewCrash(), NewMemoryIndex(), newStory()
+		d, err := Open(t.Context(), crashOptions(fs, x))
+		must(t, err)
+		s.chunks = chunktest.Chunks(crashDomain, seed, 5, 5000)
+		must(t, d.Open(crashDomain, chunk.Cache).Put(t.Context(), s.chunks))
+		failing(fs, vfs.OpSync, syscall.EIO)
+		_ = d.Close()
+		fs.Kill()
+		d, err = Open(t.Context(), crashOptions(fs, x))
+		must(t, err)
+		must(t, d.Close()) // from here on they are on the disk
+		rng := rand.New(rand.NewPCG(seed, 1))
+		if err := s.check(fs.Crash(rng), x.Crash(rng)); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}

@@ -248,12 +248,15 @@ func (r *recovery) scan(ctx context.Context, f vfs.File, p *pack) error {
 	return r.secure(f, p)
 }
 
-// secure makes durable what was found, before anything relies on it. What the index knows of was synced. The rest may be read only as long as the
-// machine goes on: where its sync failed, a later one does not bring it to the disk, so it is written once more.
+// secure makes durable what was found, before anything relies on it. What the index knows of was synced, but for cached chunks. The rest may be read only as
+// long as the machine goes on: where its sync failed, a later one does not bring it to the disk, so it is written once more.
 func (r *recovery) secure(f vfs.File, p *pack) error {
 	first, err := r.firstUnknown(p.records)
 	if err != nil {
 		return err
+	}
+	if p.lane == cacheLane {
+		first = 0
 	}
 	if first == len(p.records) || p.headless {
 		return p.w.Sync()

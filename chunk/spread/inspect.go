@@ -19,6 +19,8 @@ type InspectOptions struct {
 	First string
 	Owner pack.Owner
 	Each  pack.InspectOptions // how each device is looked at
+	// Tune may change how one device is looked at; for tests, which give each an index of its own.
+	Tune func(*pack.InspectOptions)
 }
 
 // Inspection is a segment's devices as their packs say: see [pack.Inspection].
@@ -61,6 +63,9 @@ func (o InspectOptions) deviceOptions(e entry) pack.InspectOptions {
 	}
 	if e.path != "" {
 		each.Dir, each.IndexDir = e.path, path.Join(o.Dir, indexesDir)
+	}
+	if o.Tune != nil {
+		o.Tune(&each)
 	}
 	return each
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgefs/edgefs/chunk/pack"
+	"github.com/edgefs/edgefs/chunk/spread"
 	"github.com/edgefs/edgefs/chunk/stage"
 	"github.com/edgefs/edgefs/internal/finding"
 	"github.com/edgefs/edgefs/internal/vfs"
@@ -87,6 +88,9 @@ func undisturbed(t *testing.T, p *peer) (seen []string, ops, syncs int) {
 		if err == nil {
 			err = r.site.proveRoots(t.Context())
 		}
+		if err == nil && r.disk.collected == 0 {
+			err = errors.New("there was nothing to be collected")
+		}
 		must(t, errors.Join(err, r.site.close()))
 		ops = r.disk.fs.Ops()
 	})
@@ -118,6 +122,68 @@ func TestEveryCrashPoint(t *testing.T) {
 		}
 	}
 	t.Logf("%d runs in %v", runs, time.Since(began).Round(time.Millisecond))
+}
+
+// TestEveryCrashPointOfAStart cuts the power in the midst of the script, then after each operation of the start that follows, and looks at what the next one finds.
+func TestEveryCrashPointOfAStart(t *testing.T) {
+	p := newPeer(t)
+	seen, ops, _ := undisturbed(t, p)
+	points, each := 6, 5
+	switch {
+	case *all:
+		points, each = 60, 1
+	case testing.Short():
+		points, each = 2, 9
+	}
+	starts := 0
+	for i := range points {
+		n := ops * (2*i + 1) / (2 * points)
+		synctest.Test(t, func(t *testing.T) {
+			r := newRun(t, p)
+			r.seen = seen
+			r.disk.fs.CutAfter(n)
+			if err := r.live(); err == nil || !errors.Is(err, vfs.ErrCut) {
+				t.Fatalf("operation %d: %v", n, err)
+			}
+			for k := i % each; ; k += each {
+				cut, err := r.cutStart(n, k)
+				if err != nil {
+					t.Fatalf("a crash after operation %d, and after %d of the start: %v", n, k, err)
+				}
+				if !cut {
+					break
+				}
+				starts++
+			}
+		})
+	}
+	t.Logf("%d starts were cut off", starts)
+	if starts < points {
+		t.Error("that is too few")
+	}
+}
+
+// cutStart starts after a power cut and is cut off after k operations, if the start takes more. It leaves r as it is.
+func (r *run) cutStart(n, k int) (cut bool, err error) {
+	next := &run{steps: r.steps, done: r.done, seen: r.seen, peer: r.peer, clock: new(clock)}
+	next.disk = r.disk.powerCut(rand.New(rand.NewPCG(uint64(n), 7)))
+	next.disk.fs.CutAfter(k)
+	err = next.open()
+	if err == nil { // the last of it is cut off, or nothing
+		err = next.site.close()
+	}
+	if err != nil && !errors.Is(err, vfs.ErrCut) {
+		return false, err
+	}
+	cut = next.disk.fs.IsCut()
+	next.disk = next.disk.powerCut(rand.New(rand.NewPCG(uint64(n), uint64(k))))
+	if err := next.look(); err != nil {
+		return cut, err
+	}
+	if err := next.open(); err != nil {
+		return cut, err
+	}
+	return cut, errors.Join(next.recognize(), next.site.close())
 }
 
 // sparse says which of n points are tried, and how often: all if that was asked for, else about as many as are given.
@@ -166,22 +232,24 @@ func (r *run) look() error {
 			damage = errors.Join(damage, fmt.Errorf("a look finds %+v", f))
 		}
 	}
-	if _, err := pack.Look(r.disk.fs, "/site/device"); err != nil {
+	if _, err := pack.Look(r.disk.fs, firstDevice); err != nil {
 		return nil // the device was not made yet
 	}
-	device, err := pack.Inspect(ctx, pack.InspectOptions{FS: r.disk.fs, Dir: "/site/device", Index: r.disk.index, Data: true}, tell)
+	devices, err := spread.Inspect(ctx, spread.InspectOptions{
+		FS: r.disk.fs, Dir: "/site", First: firstDevice, Owner: owner, Each: pack.InspectOptions{FS: r.disk.fs, Data: true},
+		Tune: func(o *pack.InspectOptions) { o.Index = r.disk.index(o.Dir) },
+	}, tell)
 	if err != nil {
 		return err
 	}
 	if _, err := r.disk.fs.Stat("/site/segment"); err == nil {
-		s, err := segment.Inspect(ctx, segment.Config{FS: r.disk.fs, Dir: "/site/segment", ID: 1, Name: "site", Secret: secret, Chunks: stage.New(device), Clock: r.clock.now}, tell)
+		s, err := segment.Inspect(ctx, segment.Config{FS: r.disk.fs, Dir: "/site/segment", ID: 1, Name: "site", Secret: secret, Chunks: stage.New(devices), Clock: r.clock.now}, tell)
 		if err == nil && s != nil {
 			_, err = s.Check(ctx, segment.CheckOptions{Tell: tell, Progress: func(segment.CheckReport) {}})
-			device.Unreached()
 		}
 		damage = errors.Join(damage, err)
 	}
-	return errors.Join(damage, device.Close())
+	return errors.Join(damage, devices.Close())
 }
 
 // live opens what is there, compares it with what must be there, and goes on to the end of the script.

@@ -81,9 +81,9 @@ func (r *run) failSync(n int, rng *rand.Rand) error {
 	return r.live()
 }
 
-// serving says whether a step of a client's was under way, not the start or the end of a process.
+// serving says whether a step of a client's was under way, not the start or the end of a process, nor what an administrator asked for.
 func (r *run) serving() bool {
-	return r.site != nil && r.done < len(r.steps) && r.steps[r.done].name != "restart"
+	return r.site != nil && r.done < len(r.steps) && r.steps[r.done].name != "restart" && !r.steps[r.done].ofChunks()
 }
 
 // TestEveryFullDisk runs the script on disks of many sizes. What has no room is refused, or waits for room; what is there stays readable;

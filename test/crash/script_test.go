@@ -114,7 +114,15 @@ func script(t testing.TB) []step {
 		create("nothing", segment.BucketOptions{}),
 	}
 	var all []step
-	for i, part := range [][]step{photos, papers, links[:5], parts, burst[:20], links[5:], burst[20:], end} {
+	chunks := [][]step{
+		{collect(), addDevice("/site/second")},
+		{drain(firstDevice), removeDevice(firstDevice), collectAll()}, // from the first feed on a peer keeps everything
+		{addDevice("/site/third")},
+		{drain("/site/second"), removeDevice("/site/second")},
+	}
+	for i, part := range [][]step{
+		photos, papers, chunks[0], parts, burst[:20], chunks[1], links[:5], chunks[2], links[5:], burst[20:], chunks[3], end,
+	} {
 		if i%3 == 2 {
 			all = append(all, restart())
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/chunk/pack"
+	"github.com/edgefs/edgefs/chunk/spread"
 	"github.com/edgefs/edgefs/chunk/stage"
 	"github.com/edgefs/edgefs/internal/vfs"
 	"github.com/edgefs/edgefs/segment"
@@ -20,19 +22,44 @@ import (
 
 // disk is all that survives a process.
 type disk struct {
-	fs    *vfs.Crash
-	index *pack.MemoryIndex
+	fs *vfs.Crash
+
+	mu      sync.Mutex // for indexes
+	indexes map[string]*pack.MemoryIndex
+
+	collected int64 // chunks that collections took away
 }
 
-func newDisk() *disk { return &disk{vfs.NewCrash(), pack.NewMemoryIndex()} }
+func newDisk() *disk { return &disk{fs: vfs.NewCrash(), indexes: map[string]*pack.MemoryIndex{}} }
 
-// powerCut is what is found after one; the index is a file of its own to it, and sometimes all of it is lost.
+// index is that of the device in a folder.
+func (d *disk) index(dir string) *pack.MemoryIndex {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.indexes[dir] == nil {
+		d.indexes[dir] = pack.NewMemoryIndex()
+	}
+	return d.indexes[dir]
+}
+
+// powerCut is what is found after one; the index of a device is a file of its own to it, and sometimes all of it is lost. It leaves d as it is.
 func (d *disk) powerCut(rng *rand.Rand) *disk {
-	after := &disk{d.fs.Crash(rng), pack.NewMemoryIndex()}
-	if rng.IntN(5) > 0 {
-		after.index = d.index.Crash(rng)
+	after := newDisk()
+	after.fs = d.fs.Crash(rng)
+	for _, dir := range slices.Sorted(maps.Keys(d.indexes)) {
+		if rng.IntN(5) > 0 {
+			after.indexes[dir] = d.indexes[dir].Crash(rng)
+		}
 	}
 	return after
+}
+
+// isCut is vfs.ErrCut once the power is.
+func (d *disk) isCut() error {
+	if _, err := d.fs.Stat("/"); errors.Is(err, vfs.ErrCut) {
+		return err
+	}
+	return nil
 }
 
 // clock is the same at every run of the script: what is written carries the same stamps.
@@ -66,31 +93,58 @@ func (c *clock) Read(p []byte) (int, error) {
 // site is a segment on a disk, with limits so small that folds, moves of payload to packs, checkpoints and cuts of the log happen all the time.
 type site struct {
 	*segment.Segment
-	disk   *disk
-	clock  *clock
-	peer   *peer
-	device *pack.Device
-	chunks *stage.Stage
-	closed bool
+	disk    *disk
+	clock   *clock
+	peer    *peer
+	devices *spread.Store
+	chunks  *stage.Stage
+	closed  bool
 }
 
 var secret = [32]byte{7}
+
+const firstDevice = "/site/device"
+
+var owner = pack.Owner{1}
 
 func openSite(d *disk, c *clock, p *peer) (*site, error) {
 	ctx := context.Background()
 	s := &site{disk: d, clock: c, peer: p}
 	var err error
-	s.device, err = pack.Open(ctx, pack.Options{FS: d.fs, Dir: "/site/device", PackSize: 64 << 10, Index: d.index, Reserve: 1, Recent: 64})
-	if err != nil {
+	if s.devices, err = openDevices(ctx, d); err != nil {
 		return nil, err
 	}
-	s.chunks = stage.New(s.device)
+	s.chunks = stage.New(s.devices)
 	s.Segment, err = segment.Open(ctx, segment.Config{
-		FS: d.fs, Dir: "/site/segment", ID: 1, Name: "site", Secret: secret, Chunks: s.chunks, Read: s.lazy, Clock: c.now, Rand: c,
+		FS: d.fs, Dir: "/site/segment", ID: 1, Name: "site", Secret: secret, Chunks: s.chunks, Sweeper: s.devices, Read: s.lazy, Clock: c.now, Rand: c,
 		LogFileSize: 32 << 10, LogKeep: 16 << 10, NodeCache: 1 << 20, OverlayBytes: 40 << 10, StageBytes: 24 << 10, CheckpointAt: 48 << 10, BufferBytes: 4 << 20,
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.device.Close())
+		return nil, errors.Join(err, s.devices.Close())
+	}
+	return s, nil
+}
+
+// openDevices waits until all are there: what a client asks for then is.
+func openDevices(ctx context.Context, d *disk) (*spread.Store, error) {
+	if err := d.fs.MkdirAll("/site"); err != nil {
+		return nil, err
+	}
+	s, err := spread.Open(ctx, spread.Options{
+		FS: d.fs, Dir: "/site", First: firstDevice, Owner: owner, Rate: -1, Patience: 20 * time.Millisecond,
+		Each: pack.Options{PackSize: 64 << 10, Reserve: 1, Recent: 64},
+		Tune: func(o *pack.Options) { o.FS, o.Index = d.fs, d.index(o.Dir) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for slices.ContainsFunc(s.Devices(), func(st spread.Status) bool { return st.State == spread.Missing || st.State == spread.Opening }) {
+		if err := d.isCut(); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		<-tick.C
 	}
 	return s, nil
 }
@@ -99,7 +153,7 @@ func openSite(d *disk, c *clock, p *peer) (*site, error) {
 func (s *site) close() error {
 	s.closed = true
 	ctx := context.Background()
-	return errors.Join(s.Segment.Close(ctx), s.chunks.Settle(ctx), s.device.Close())
+	return errors.Join(s.Segment.Close(ctx), s.chunks.Settle(ctx), s.devices.Close())
 }
 
 // lazy reads payload here, else at the peer; it keeps what it got from there.
