@@ -113,12 +113,12 @@ func (d *Device) compact(ctx context.Context, r remains, rate int64) (copied int
 	if err := d.settle(ctx, r.p); err != nil {
 		return 0, err
 	}
-	s := scrub{d: d}
+	s := recordReader{d: d}
 	records, err := s.records(ctx, r.p)
 	if err != nil {
 		return 0, err
 	}
-	if s.report.Footers > 0 { // records may be left that were not found
+	if s.footers > 0 { // records may be left that were not found
 		return 0, fmt.Errorf("%w: its footer is damaged", errStays)
 	}
 	live, err := s.live(records)
@@ -168,7 +168,7 @@ func (d *Device) settle(ctx context.Context, p *pack) error {
 }
 
 // move copies records that lie together, and waits until the copies are durable and the index leads to them. A damaged one is dropped, as a scrub does.
-func (d *Device) move(ctx context.Context, s *scrub, i packInfo, chunks []found) (int64, error) {
+func (d *Device) move(ctx context.Context, s *recordReader, i packInfo, chunks []found) (int64, error) {
 	from := chunks[0].entry.Offset
 	buf := d.buffers.get(int(chunks[len(chunks)-1].end() - from))
 	defer buf.Release()
@@ -177,7 +177,6 @@ func (d *Device) move(ctx context.Context, s *scrub, i packInfo, chunks []found)
 	} else if err != nil {
 		return 0, err
 	}
-	w := d.lanes[i.lane]
 	var outcomes []*outcome
 	size := int64(0)
 	for _, f := range chunks {
@@ -189,21 +188,30 @@ func (d *Device) move(ctx context.Context, s *scrub, i packInfo, chunks []found)
 			continue
 		}
 		payload := at[recordSize:][:f.entry.Length]
-		slot, err := w.reserve(ctx, item{
-			record: record{key: f.key, class: f.entry.Class, length: f.entry.Length, size: f.entry.Size, codec: f.entry.Codec, sum: payloadSum(payload)},
-			was:    f.entry, moves: true,
-		})
+		copied, err := d.copyRecord(ctx, i.lane, f, payload)
 		if err != nil {
 			return size, err
 		}
-		slot.fill(payload)
 		size += int64(len(payload))
-		if n := len(outcomes); n == 0 || outcomes[n-1] != slot.outcome {
-			outcomes = append(outcomes, slot.outcome)
+		if n := len(outcomes); n == 0 || outcomes[n-1] != copied {
+			outcomes = append(outcomes, copied)
 		}
 	}
-	w.wake()
+	d.lanes[i.lane].wake()
 	return size, d.awaitAll(ctx, outcomes)
+}
+
+// copyRecord puts a live record into the batch that is filling; with its outcome, for which the lane may have to be woken, the index leads to the copy.
+func (d *Device) copyRecord(ctx context.Context, l lane, f found, payload []byte) (*outcome, error) {
+	slot, err := d.lanes[l].reserve(ctx, item{
+		record: record{key: f.key, class: f.entry.Class, length: f.entry.Length, size: f.entry.Size, codec: f.entry.Codec, sum: payloadSum(payload)},
+		was:    f.entry, moves: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	slot.fill(payload)
+	return slot.outcome, nil
 }
 
 // pace waits for as long as size bytes may take.

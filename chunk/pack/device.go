@@ -80,11 +80,16 @@ type Device struct {
 	err     error // ended writing
 	closed  bool
 	handles handles
+	pass    pass                // of the scrub, as it is noted
+	lost    map[Key]chunk.Class // durable chunks that were found damaged
 
 	indexing sync.Mutex // held to change an entry that depends on what it was
 
 	sweeping  sync.Mutex                // held by the cycle of collection that there is
 	condemned atomic.Pointer[idset.Set] // by it; nil for nothing
+
+	scrubbing sync.Mutex                    // held by the scrub that there is
+	bad       atomic.Pointer[map[Key]Entry] // that the disk did not give to a scrub; nil for none
 }
 
 // Stats are the figures of a device.

@@ -280,49 +280,6 @@ func wantAllBut(t *testing.T, opts Options, chunks []chunk.Chunk, n int) {
 	}
 }
 
-func TestVerifyFindsEveryDamage(t *testing.T) {
-	s := open(t, inMemory())
-	durable, cached := s.fill(1)
-	all := append(durable, cached...)
-	s.reopen() // whatever is full is sealed by then
-	want, err := s.Verify(t.Context(), []chunk.Domain{crashDomain}, nil)
-	if err != nil || want.Damaged != 0 || want.Footers != 0 || want.Unnamed != 0 || want.Chunks != int64(len(all)) || want.Packs != s.Stats().Packs {
-		t.Errorf("verify: %+v, %v", want, err)
-	}
-	for i, off := range []int64{0, 20, 45, 79, recordSize, recordSize + 200} { // of the record
-		at := s.where(crashDomain, all[7*i].ID())
-		flip(t, s.opts.FS, packName(s.opts.Dir, at.Generation), at.Offset+off)
-		calls := 0
-		got, err := s.Verify(t.Context(), nil, func(Report) { calls++ })
-		if err != nil || got.Damaged != 1 || got.Unnamed != got.Chunks-1 || calls != got.Packs {
-			t.Errorf("verify after damage at %d: %+v, %v, %d calls", off, got, err, calls)
-		}
-		missing, err := s.Device.Open(crashDomain, chunk.Cache).Missing(t.Context(), chunktest.IDs(all))
-		if err != nil || len(missing) != i+1 || !slices.Contains(missing, all[7*i].ID()) {
-			t.Errorf("%d are missing, %v", len(missing), err)
-		}
-	}
-	if s.Stats().Corrupt != 6 {
-		t.Errorf("%d damaged copies are counted", s.Stats().Corrupt)
-	}
-	sealed := packName(s.opts.Dir, 1)
-	flip(t, s.opts.FS, sealed, fileSize(t, s.opts.FS, sealed)-vfs.Align)
-	if got, err := s.Verify(t.Context(), nil, nil); err != nil || got.Damaged != 0 || got.Footers != 1 || got.Chunks != want.Chunks-6 {
-		t.Errorf("verify with a damaged footer: %+v, %v", got, err)
-	}
-}
-
-func TestVerifyWhileWriting(t *testing.T) {
-	s := open(t, inMemory())
-	done := make(chan error)
-	go func() {
-		_, err := s.Verify(context.Background(), nil, nil)
-		done <- err
-	}()
-	s.fill(1)
-	must(t, <-done)
-}
-
 func TestAClosedDeviceIsUnavailable(t *testing.T) {
 	s := open(t, inMemory())
 	durable, _ := s.fill(1)

@@ -39,11 +39,8 @@ func (h *handles) get(d *Device, generation uint64) (*handle, error) {
 		return f, nil
 	}
 	file, err := d.opts.FS.Open(packName(d.opts.Dir, generation), 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %w", chunk.ErrCorrupt, err)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", chunk.ErrUnavailable, err)
+		return nil, unopened(err)
 	}
 	if h.open == nil {
 		h.open = map[uint64]*list.Element{}
@@ -54,6 +51,14 @@ func (h *handles) get(d *Device, generation uint64) (*handle, error) {
 		h.drop(h.recent.Back())
 	}
 	return f, nil
+}
+
+// unopened is what an error of opening a pack stands for.
+func unopened(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", chunk.ErrCorrupt, err)
+	}
+	return fmt.Errorf("%w: %w", chunk.ErrUnavailable, err)
 }
 
 // put gives a handle back.

@@ -32,7 +32,7 @@ func (d *Device) Each(ctx context.Context, lacking func([]Pair) ([]int, error), 
 		return Skipped{}, err
 	}
 	defer d.leave()
-	m := mover{scrub: scrub{d: d}, yield: yield}
+	m := mover{recordReader: recordReader{d: d}, yield: yield}
 	for _, p := range d.allPacks() {
 		if p.lane != durableLane {
 			continue
@@ -45,13 +45,13 @@ func (d *Device) Each(ctx context.Context, lacking func([]Pair) ([]int, error), 
 }
 
 type mover struct {
-	scrub
+	recordReader
 	yield  func([]Stored) error
 	unread []Key
 	err    error
 }
 
-func (m *mover) skipped() Skipped { return Skipped{m.report.Damaged, m.unread, m.err} }
+func (m *mover) skipped() Skipped { return Skipped{m.dropped, m.unread, m.err} }
 
 func (m *mover) pack(ctx context.Context, p *pack, lacking func([]Pair) ([]int, error)) error {
 	records, err := m.records(ctx, p)

@@ -33,7 +33,7 @@ type recovery struct {
 // recover brings packs and index together and opens the lanes.
 func (d *Device) recover(ctx context.Context) error {
 	r := &recovery{d: d, noted: map[uint64]bool{}, scanned: map[uint64]map[int64]bool{}}
-	if err := r.readNotes(); err != nil {
+	if err := errors.Join(r.readNotes(), d.loadScrub()); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
 	if err := r.findPacks(); err != nil {
@@ -298,6 +298,7 @@ func (r *recovery) apply(records []record) error {
 		return err
 	}
 	var set []Pair
+	oldest := ^uint64(0)   // pack that something comes back of
 	now := map[Key]Entry{} // of keys that are in records twice
 	for i, rec := range records {
 		old, twice := now[rec.key]
@@ -311,6 +312,10 @@ func (r *recovery) apply(records []record) error {
 		now[rec.key] = e
 		set = append(set, Pair{rec.key, e})
 		r.d.count(e, old)
+		oldest = min(oldest, e.Generation)
+	}
+	if err := r.d.revisit(oldest); err != nil {
+		return err
 	}
 	return r.d.index.Apply(set, nil)
 }

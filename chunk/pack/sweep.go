@@ -66,7 +66,7 @@ func (d *Device) isCondemned(k Key, e Entry) bool {
 // held says whether a chunk counts as held at a class. What this build cannot read does not, so that it heals by being written; it does for who has it in
 // no better form, as a drain that moves it.
 func (d *Device) held(k Key, e Entry, class chunk.Class, readable bool) bool {
-	return e.Class != 0 && e.serves(class) && (e.Codec.known() || !readable) && !d.isCondemned(k, e)
+	return e.Class != 0 && e.serves(class) && (e.Codec.known() || !readable) && !d.isCondemned(k, e) && !d.isBad(k, e)
 }
 
 // Condemned is [chunk.Sweep].

@@ -34,6 +34,8 @@ type member struct {
 	unread  map[pack.Key]struct{} // that the disk did not give
 	ill     bool                  // of these were too many
 	drain   *drain                // nil: none was begun
+
+	unscrubbed error // why the last scrub of it ended early
 }
 
 var errOpening = fmt.Errorf("%w: the device is being opened", chunk.ErrUnavailable)

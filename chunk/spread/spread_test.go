@@ -226,21 +226,27 @@ func (n *node) harness() chunktest.Harness {
 func (n *node) damage(d chunk.Domain, id chunk.ID) {
 	n.t.Helper()
 	for _, m := range *n.members.Load() {
-		at := n.where(n.deviceOf(m), d, id)
-		if at.Class == 0 {
-			continue
-		}
-		f, err := n.disk(m.folder).crash.Open(packOf(m.folder, at), vfs.Write)
-		must(n.t, err)
-		b := make([]byte, 1)
-		off := at.Offset + 80 + int64(at.Length)/2
-		_, err = f.ReadAt(b, off)
-		must(n.t, err)
-		b[0] ^= 0x10
-		_, err = f.WriteAt(b, off)
-		must(n.t, err)
-		must(n.t, f.Sync())
+		n.damageOn(m, d, id)
 	}
+}
+
+// damageOn flips a bit of one device's copy, if it has one.
+func (n *node) damageOn(m *member, d chunk.Domain, id chunk.ID) {
+	n.t.Helper()
+	at := n.where(n.deviceOf(m), d, id)
+	if at.Class == 0 {
+		return
+	}
+	f, err := n.disk(m.folder).crash.Open(packOf(m.folder, at), vfs.Write)
+	must(n.t, err)
+	b := make([]byte, 1)
+	off := at.Offset + 80 + int64(at.Length)/2
+	_, err = f.ReadAt(b, off)
+	must(n.t, err)
+	b[0] ^= 0x10
+	_, err = f.WriteAt(b, off)
+	must(n.t, err)
+	must(n.t, f.Sync())
 }
 
 // where is where a chunk lies on a device; zero for nowhere.

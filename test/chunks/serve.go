@@ -50,8 +50,7 @@ func (b *bench) serve(ctx context.Context) ([]measure.Result, error) {
 		end  func() error
 	}{
 		{"scrub", func(ctx context.Context) error {
-			_, err := d.Verify(ctx, []chunk.Domain{domain}, nil)
-			return err
+			return d.Scrub(ctx, pack.Scrubbing{Scrubbing: chunk.Scrubbing{Domains: []chunk.Domain{domain}, Since: time.Now(), Rate: scrubRate}})
 		}, nil},
 		{"collection", func(ctx context.Context) (err error) {
 			if sweep, err = d.Condemn(ctx, []chunk.Domain{domain}, func(chunk.ID) bool { return true }); err != nil {
@@ -82,6 +81,9 @@ func (b *bench) serve(ctx context.Context) ([]measure.Result, error) {
 	sweep.End()
 	return results, nil
 }
+
+// scrubRate is the daemon's, in bytes a second.
+const scrubRate = 32 << 20
 
 // compactRate is the daemon's, in bytes a second.
 const compactRate = 100 << 20
