@@ -3,6 +3,7 @@ package isgw
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -128,6 +129,22 @@ func (s *lazyStore) Get(ctx context.Context, ids []chunk.ID, yield func(chunk.Ch
 		if errors.Is(err, errUnreached) { // what is left would wait as long, and be had as little
 			break
 		}
+	}
+	return failure
+}
+
+// Repair asks the peers for chunks that were held durably here and are lost, and keeps them durably, as segment.Config.Repair wants it.
+func (l *Lazy) Repair(ctx context.Context, d chunk.Domain, r segment.Reading, ids []chunk.ID) error {
+	var failure error
+	for part := range slices.Chunk(ids, maxAsk) {
+		err := l.fetch(ctx, order{domain: d, bucket: r.Bucket, class: chunk.Data, repair: true, groups: []group{{Reading: r, ids: part}}}, nil)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, errUnreached) {
+			return fmt.Errorf("%w: %w", segment.ErrNobody, err)
+		}
+		failure = errors.Join(failure, err)
 	}
 	return failure
 }

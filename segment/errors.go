@@ -45,6 +45,8 @@ var (
 	ErrQuarantine = errors.New("two writes of one name")
 	// ErrRefused says that a peer asked for what it was not granted.
 	ErrRefused = errors.New("refused")
+	// ErrNobody says, of a repair, that no other segment answers at present.
+	ErrNobody = errors.New("no other segment answers")
 	// ErrForeign says that a directory or file is not what was expected, or of a newer format.
 	ErrForeign = errors.New("unknown format")
 	// ErrDamaged says that the segment's own state cannot be read as it was written.

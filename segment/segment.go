@@ -43,6 +43,15 @@ type Config struct {
 	// CollectRate bounds what that copies to give room back, in bytes a second. Default: nothing does.
 	CollectRate int64
 
+	// Scrubber reads the chunks that are here, and finds what is damaged. Default: nobody does.
+	Scrubber chunk.Scrubber
+	// ScrubEvery is how often each device is scrubbed. Default: only when asked to.
+	ScrubEvery time.Duration
+	// ScrubRate bounds what that reads of a device, in bytes a second. Default: nothing does.
+	ScrubRate int64
+	// Repair gets chunks that were durable here, and are lost, from elsewhere, on behalf of a version, and keeps them durably. Default: what is lost is lost.
+	Repair func(context.Context, chunk.Domain, Reading, []chunk.ID) error
+
 	// Read opens the store that payload is read from on behalf of a version. Default: what is here.
 	Read func(chunk.Domain, Reading) chunk.Store
 	// Copied waits until another segment holds a write durably, the record and its payload: see [Copies]. It bounds its waiting. Default: none does.
@@ -164,6 +173,7 @@ type Segment struct {
 	sealer   sealer
 	sparing  sparing
 	collects collects
+	scrubs   scrubs
 	bounding bounding
 	frozen   frozenBases
 	broke    chan struct{} // a bucket was broken off
@@ -195,6 +205,7 @@ func Open(ctx context.Context, cfg Config) (*Segment, error) {
 	s.work.Go(func() { s.scheduling(bg) })
 	s.work.Go(func() { s.boundingLosers(bg) })
 	s.work.Go(func() { s.collecting(bg) })
+	s.work.Go(func() { s.scrubbing(bg) })
 	s.watch.Go(s.watchLog)
 	if cfg.Restored {
 		err := s.newLife(s.inc.Load() + 1)
@@ -218,6 +229,7 @@ func newSegment(cfg Config) *Segment {
 	s.keeper.init()
 	s.copying = make(chan struct{}, maxCopying)
 	s.sealer.init()
+	s.scrubs.init()
 	s.forwards.init()
 	s.broke = make(chan struct{}, 1)
 	s.bounding.crowded = make(chan crowd, crowdedMax)

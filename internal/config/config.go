@@ -71,6 +71,10 @@ type Storage struct {
 	Collect Duration `json:"collect"`
 	// CollectRate is how many bytes a second that copies at the most, to give the room of others back; 0: nothing bounds it.
 	CollectRate Size `json:"collectRate"`
+	// Scrub is how often all chunks of a device are read and checked; 0: only when asked to.
+	Scrub Duration `json:"scrub"`
+	// ScrubRate is how many bytes a second that reads of a device at the most; 0: nothing bounds it.
+	ScrubRate Size `json:"scrubRate"`
 }
 
 // Log is what the daemon says on standard error.
@@ -89,7 +93,7 @@ func Default() Config {
 		Admin:         Admin{Listen: Off},
 		Link:          Link{Listen: "127.0.0.1:9001", CopyTimeout: Duration(10 * time.Second)},
 		Metrics:       Metrics{Listen: "127.0.0.1:9002"},
-		Storage:       Storage{Reserve: 64 << 20, Collect: Duration(6 * time.Hour), CollectRate: 64 << 20},
+		Storage:       Storage{Reserve: 64 << 20, Collect: Duration(6 * time.Hour), CollectRate: 64 << 20, Scrub: Duration(14 * 24 * time.Hour), ScrubRate: 32 << 20},
 		Log:           Log{Level: "info", Format: "text"},
 		Memory:        400 << 20,
 		ShutdownGrace: Duration(10 * time.Second),

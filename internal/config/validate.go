@@ -44,6 +44,12 @@ func (c Config) Validate() error {
 	if c.Storage.CollectRate < 0 {
 		fault("storage.collectRate", "%v: want a size, as 64MiB, or 0 for no bound", c.Storage.CollectRate)
 	}
+	if c.Storage.Scrub < 0 {
+		fault("storage.scrub", "%v: want a time, as 336h, or 0s for never", c.Storage.Scrub)
+	}
+	if c.Storage.ScrubRate < 0 {
+		fault("storage.scrubRate", "%v: want a size, as 32MiB, or 0 for no bound", c.Storage.ScrubRate)
+	}
 	if (c.S3.CertFile == "") != (c.S3.KeyFile == "") {
 		fault("s3.certFile, s3.keyFile", "HTTPS needs both files")
 	}

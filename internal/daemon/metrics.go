@@ -137,6 +137,9 @@ func (c *siteCollector) Collect(ch chan<- prometheus.Metric) {
 			ch <- m
 		}
 	}
+	for _, m := range scrubMetrics(s.admin.ScrubStatus()) {
+		ch <- m
+	}
 	for _, d := range status.Storage.Devices {
 		for _, m := range deviceMetrics(d) {
 			ch <- m
@@ -165,6 +168,35 @@ func collectMetrics(st admin.CollectStatus) []prometheus.Metric {
 		metric("freed_bytes_total", "Bytes of files of chunks that were given back.", count, float64(st.FreedBytes)),
 		metric("copied_bytes_total", "Bytes that were copied for that.", count, float64(st.CopiedBytes)),
 	}
+}
+
+// scrubMetrics are the numbers of the scrub, and of each device's pass that is under way, or the last one.
+func scrubMetrics(s admin.Scrub) []prometheus.Metric {
+	const level, count = prometheus.GaugeValue, prometheus.CounterValue
+	metric := func(name, help string, kind prometheus.ValueType, v float64, labels prometheus.Labels) prometheus.Metric {
+		return prometheus.MustNewConstMetric(prometheus.NewDesc("edgefs_scrub_"+name, help, nil, labels), kind, v)
+	}
+	all := []prometheus.Metric{
+		metric("running", "1 while chunks are read and checked.", level, truth(s.Running), nil),
+		metric("repaired_chunks_total", "Damaged chunks that came from elsewhere, since the start.", count, float64(s.RepairedChunks), nil),
+		metric("lost_chunks", "Damaged chunks that did not.", level, float64(s.LostChunks), nil),
+	}
+	for _, d := range s.Devices {
+		labels := prometheus.Labels{"path": d.Path}
+		ended := 0.0
+		if !d.Ended.IsZero() {
+			ended = float64(d.Ended.UnixMilli()) / 1000
+		}
+		all = append(all,
+			metric("last_seconds", "When the device's pass ended, in seconds since 1970; 0 while one is under way, or before the first.", level, ended, labels),
+			metric("files", "Files of chunks that the pass has read.", level, float64(d.Files), labels),
+			metric("all_files", "Files of chunks that it reads.", level, float64(d.AllFiles), labels),
+			metric("bytes", "Bytes that it has read.", level, float64(d.Bytes), labels),
+			metric("damaged_chunks", "Damaged copies that it found.", level, float64(d.Damaged), labels),
+			metric("unreadable_chunks", "Chunks that the disk did not give it.", level, float64(d.Unreadable), labels),
+		)
+	}
+	return all
 }
 
 func copyMetrics(n isgw.CopyStats) []prometheus.Metric {
