@@ -70,6 +70,7 @@ func TestALostIndexIsMadeAgain(t *testing.T) {
 func otherDevice(t *testing.T) *MemoryIndex {
 	s := open(t, inMemory())
 	s.fill(100)
+	must(t, s.Close()) // it brings nothing into its index any more
 	return s.opts.Index.(*MemoryIndex)
 }
 
