@@ -154,6 +154,9 @@ func (c *collection) run(ctx context.Context) (err error) {
 	if err := c.s.foldEach(ctx); err != nil {
 		return err
 	}
+	if err := c.s.rebegin(ctx); err != nil {
+		return err
+	}
 	defer c.s.sparing.keepLog()() // what was left behind before, no start from the states to come goes through
 	if err := c.s.renewStates(ctx); err != nil {
 		return err

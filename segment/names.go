@@ -30,7 +30,7 @@ const (
 	docSegment = "segment/" // + id -> name
 )
 
-// bucketDoc is a bucket's identity. It never changes.
+// bucketDoc is a bucket's identity. It never changes, but for the origin of one that was imported: see rebegin.go.
 type bucketDoc struct {
 	id       BucketID
 	name     string
@@ -273,6 +273,7 @@ func (n *names) takeLocked(s *Segment, key string, v *Version) error {
 		}
 		n.docs[doc.id] = doc
 		s.addBucket(doc)
+		s.bucket(doc.id).redocument(doc)
 		n.call(s, doc.id)
 		n.stale = true
 		if doc.origin != nil {

@@ -81,7 +81,7 @@ func (s *Segment) rootsNow(r *rootSet) error {
 		}
 		b.rootsNow(r)
 		if d := b.doc.Load().beginning(); d != nil {
-			keep("beginning of the branch", d)
+			keep("beginning of the bucket", d)
 		}
 		for _, d := range s.names.snapshotsOf(b.id) {
 			keep("snapshot "+d.name, d)

@@ -265,3 +265,25 @@ func FuzzMessages(f *testing.F) {
 		}
 	})
 }
+
+// Each frame of two streams is whole. What is made of both is found by the end.
+func TestFramesOfAnotherStreamAreFound(t *testing.T) {
+	make := func(fill byte) []byte {
+		var out bytes.Buffer
+		w := NewWriter(&out, sampleHeader)
+		for i := range 3 {
+			if _, err := w.Chunk(bytes.Repeat([]byte{fill + byte(i)}, wantBody)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.End(); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	one, two := frames(t, make('a')), frames(t, make('A'))
+	one[2] = two[2]
+	if _, err := readAll(NewReader(bytes.NewReader(bytes.Join(one, nil)))); !errors.Is(err, ErrDamaged) {
+		t.Error(err)
+	}
+}
