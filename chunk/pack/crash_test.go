@@ -100,6 +100,7 @@ func (s *story) check(fs vfs.FS, x Index) error {
 			return fmt.Errorf("get of what is held as %v: %w", class, err)
 		}
 	}
+	<-d.learnt // and counted
 	stats, entries := d.Stats(), int64(0)
 	if err := d.index.All(func(Key, Entry) error { entries++; return nil }); err != nil {
 		return err

@@ -55,7 +55,9 @@ type Device struct {
 	id      deviceID
 	log     *slog.Logger
 	index   Index
-	behind  *behind // a part of it, once the device is open
+	front   *front // the index, from the outside in, once the device is open
+	behind  *behind
+	doubted *doubted
 	lock    io.Closer
 	buffers buffers
 	forms   forms
@@ -200,15 +202,23 @@ func (d *Device) indexDir() string {
 	return path.Join(d.opts.Dir, indexDir)
 }
 
+// layer puts memory before the index, of about that many chunks.
+func (d *Device) layer(chunks int64) {
+	d.doubted = &doubted{Index: d.index}
+	d.behind = newBehind(d.doubted, d.indexHasRoom)
+	d.front = newFront(d.behind, chunks, d.opts.Recent)
+	d.index = d.front
+}
+
 func (d *Device) start() {
-	held := int64(0)
-	for _, n := range d.stats.Chunks {
-		held += n.Chunks
-	}
 	ctx, cancel := context.WithCancel(context.Background())
-	d.behind = newBehind(d.index, d.indexHasRoom)
-	f, learnt := newFront(ctx, d.behind, held, d.opts.Recent, d.log)
-	d.index, d.learnt, d.unlearn = f, learnt, func() { cancel(); <-learnt }
+	begun, learnt := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(learnt)
+		d.goThrough(ctx, func() { close(begun) })
+	}()
+	d.learnt, d.unlearn = learnt, func() { cancel(); <-learnt }
+	<-begun
 	for _, w := range d.lanes {
 		d.writing.Go(w.commitAll)
 	}
@@ -277,7 +287,7 @@ func (d *Device) end() error {
 	d.users.Wait()
 	d.unlearn()
 	err := d.Err()
-	if err == nil {
+	if err == nil && d.doubted.doubt.Load() == nil { // else it is gone through the next time
 		err = d.noteClean()
 	}
 	return errors.Join(err, d.release())

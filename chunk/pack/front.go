@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -18,35 +17,29 @@ type front struct {
 	recent recent
 	seen   seen
 
-	held    int64        // entries that the index had at first
 	removed atomic.Int64 // entries that were removed since, at the most
 }
 
-// newFront puts memory before an index of that many chunks, with so many places for what is read. What the index holds is learnt in the background, until ctx ends; learnt
-// is closed when that is over. All later changes of the index must come through the front.
-func newFront(ctx context.Context, x Index, chunks int64, places int, log *slog.Logger) (f *front, learnt chan struct{}) {
-	f = &front{Index: x, held: chunks}
+// newFront puts memory before an index of about that many chunks, with so many places for what is read. All later changes of the index must come
+// through the front.
+func newFront(x Index, chunks int64, places int) *front {
+	f := &front{Index: x}
 	f.recent.make(places)
-	f.seen.grow(uint(2*chunks) + seenLeast)
-	learnt = make(chan struct{})
-	go func() {
-		defer close(learnt)
-		if err := f.learn(ctx); err != nil && ctx.Err() == nil {
-			log.Warn("the index could not be read ahead; what is not held takes longer to tell", "err", err)
-		}
-	}()
-	return f, learnt
+	f.seen.grow(uint(2*max(chunks, 0)) + seenLeast)
+	return f
 }
 
-func (f *front) learn(ctx context.Context) error {
+// learn learns all that the index holds, which all yields: at least so many entries, unless they were removed meanwhile. From then on the front knows what the
+// index lacks.
+func (f *front) learn(ctx context.Context, all func(yield func(Key, Entry) error) error, held int64) error {
 	learnt := int64(0)
-	err := f.All(func(k Key, _ Entry) error {
+	err := all(func(k Key, _ Entry) error {
 		learnt++
 		f.seen.add(k)
 		return ctx.Err()
 	})
-	if err == nil && learnt+f.removed.Load() < f.held { // it ended early: what was not seen is not absent
-		err = fmt.Errorf("%d entries of %d were read", learnt, f.held)
+	if err == nil && learnt+f.removed.Load() < held { // it ended early: what was not seen is not absent
+		err = fmt.Errorf("%d entries of %d were read", learnt, held)
 	}
 	if err == nil {
 		f.seen.complete()

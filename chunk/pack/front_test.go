@@ -3,7 +3,6 @@ package pack
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -42,8 +41,8 @@ func (c *counted) Lookup(keys []Key, found func(int, Entry)) error {
 }
 
 func newTestFront(t *testing.T, behind Index) *front {
-	f, learnt := newFront(t.Context(), behind, 0, recentPlaces, slog.New(slog.DiscardHandler))
-	<-learnt
+	f := newFront(behind, 0, recentPlaces)
+	_ = f.learn(t.Context(), f.All, 0) // of an index that cannot be read it claims nothing
 	return f
 }
 
@@ -172,8 +171,13 @@ func TestFrontLearnsWhileTheIndexChanges(t *testing.T) {
 	for i := range 1000 {
 		must(t, behind.Apply([]Pair{{key(i), entryAt(int64(i))}}, nil))
 	}
-	f, learnt := newFront(t.Context(), behind, 0, recentPlaces, slog.New(slog.DiscardHandler))
+	f := newFront(behind, 0, recentPlaces)
 	var writers sync.WaitGroup
+	writers.Go(func() {
+		if err := f.learn(t.Context(), f.All, 0); err != nil {
+			t.Error(err)
+		}
+	})
 	for w := range 2 {
 		writers.Go(func() {
 			for i := 1000 + w; i < 3000; i += 2 {
@@ -183,7 +187,6 @@ func TestFrontLearnsWhileTheIndexChanges(t *testing.T) {
 			}
 		})
 	}
-	<-learnt
 	writers.Wait()
 	for i := range all {
 		if got := lookup(t, f, []Key{key(i)}); got[0] != entryAt(int64(i)) {
@@ -223,8 +226,10 @@ func TestFrontThatIsEndedClaimsNothing(t *testing.T) {
 		must(t, behind.Apply([]Pair{{k, entryAt(int64(i))}}, nil))
 	}
 	cancel()
-	f, learnt := newFront(ctx, behind, 0, recentPlaces, slog.New(slog.DiscardHandler))
-	<-learnt
+	f := newFront(behind, 0, recentPlaces)
+	if err := f.learn(ctx, f.All, 0); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	if f.seen.whole {
 		t.Error("it was ended, and believes that it knows all")
 	}

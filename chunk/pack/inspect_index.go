@@ -103,6 +103,9 @@ func (n *Inspection) compare(ctx context.Context, x Index, dir string) error {
 	if err != nil {
 		return err
 	}
+	if len(clean) > countsSize {
+		clean = clean[:countsSize] // what follows is of packs that are not sealed, which are read anyway
+	}
 	n.clean = decodeCounts(clean, counts)
 	held, astray := map[chunk.Class]Count{}, 0
 	err = x.All(func(k Key, e Entry) error {

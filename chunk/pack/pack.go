@@ -28,10 +28,13 @@ type pack struct {
 	capacity int64
 	w        vfs.File
 	headless bool // its header is damaged: it is read, and not written to
+	suspect  bool // its footer is damaged: it is read whole at each start
 
 	written  int64          // up to where the file's blocks were written to before, in this life or an earlier one: of the one who writes
 	next     int64          // where the next batch begins: of the one who writes
 	taken    int            // records that were written: of the same
+	searched int64          // where the records that were searched for ended, of a pack that was read whole
+	draft    seal           // of the footer that lies at its end, if there is one
 	underway sync.WaitGroup // batches that were written and are not durable yet
 
 	settled chan struct{} // closed when it was sealed, or could not be
@@ -195,9 +198,7 @@ func fullOr(err error) error {
 
 // writeSeal ends a pack: the footer is on the disk before the seal says so. What the file has beyond is given back.
 func (p *pack) writeSeal() error {
-	footer := encodeFooter(p.device, p.records)
-	s := seal{generation: p.generation, footer: p.end, count: uint32(len(p.records))}
-	s.sum = payloadSum(footer[:s.size()])
+	footer, s := p.footer()
 	if _, err := p.w.WriteAt(footer, p.end); err != nil {
 		return err
 	}
@@ -213,6 +214,14 @@ func (p *pack) writeSeal() error {
 		return err
 	}
 	return p.w.Sync()
+}
+
+// footer lists the records, in an aligned buffer that belongs behind them, and is what the seal says of it.
+func (p *pack) footer() ([]byte, seal) {
+	b := encodeFooter(p.device, p.records)
+	s := seal{generation: p.generation, footer: p.end, count: uint32(len(p.records))}
+	s.sum = payloadSum(b[:s.size()])
+	return b, s
 }
 
 // encodeFooter lists records, in an aligned buffer.
@@ -242,6 +251,14 @@ func (d *Device) seal(p *pack) error {
 	if d.Err() != nil {
 		return nil // it is found unsealed when the device is opened
 	}
+	if err := d.finish(p); err != nil || !d.hasPack(p.generation) {
+		return err
+	}
+	return d.checkpoint(p)
+}
+
+// finish writes the seal of a pack, or removes one that nothing was written to.
+func (d *Device) finish(p *pack) error {
 	if len(p.records) == 0 {
 		return d.removePack(p)
 	}
@@ -251,12 +268,10 @@ func (d *Device) seal(p *pack) error {
 	if err := p.closeWrite(); err != nil {
 		return err
 	}
-
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.sealed, p.records = true, nil
-	p.mu.Unlock()
-	return d.checkpoint(p)
-
+	return nil
 }
 
 // checkpoint notes that the index holds all of a sealed pack, so that it need not be read when the device is opened. The entries are durable
@@ -266,6 +281,9 @@ func (d *Device) checkpoint(p *pack) error {
 		return err
 	}
 	if err := d.index.Sync(); err != nil {
+		return err
+	}
+	if err := d.index.SetNote(figuresNote, encodeCounts(d.Stats().Chunks)); err != nil {
 		return err
 	}
 	return d.index.SetNote(packNote(p.generation), []byte{1})

@@ -10,6 +10,9 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/edgefs/edgefs/chunk"
 	"github.com/edgefs/edgefs/internal/vfs"
@@ -17,14 +20,18 @@ import (
 
 // Notes in the index.
 const (
-	deviceNote = "device" // whose index it is
-	cleanNote  = "clean"  // the figures of a device that was closed; absent while it is open
+	deviceNote  = "device"  // whose index it is
+	cleanNote   = "clean"   // the figures of a device that was closed, and its drafts; absent while it is open
+	figuresNote = "figures" // as of the last pack that was sealed
 )
 
 // recovery is what is found out while a device is opened.
 type recovery struct {
 	d        *Device
+	fresh    bool            // the index is empty, and told of all that is found
 	noted    map[uint64]bool // packs all of which the index holds
+	drafts   map[uint64]seal // of packs that were not sealed when the device was closed
+	seals    map[uint64]seal // of packs that are sealed
 	scanned  map[uint64]map[int64]bool
 	unsealed []*pack
 	doubt    bool // the index may lead to what is not there
@@ -32,42 +39,50 @@ type recovery struct {
 
 // recover brings packs and index together and opens the lanes.
 func (d *Device) recover(ctx context.Context) error {
-	r := &recovery{d: d, noted: map[uint64]bool{}, scanned: map[uint64]map[int64]bool{}}
+	r := &recovery{d: d, noted: map[uint64]bool{}, seals: map[uint64]seal{}, scanned: map[uint64]map[int64]bool{}}
 	if err := errors.Join(r.readNotes(), d.loadScrub()); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	if err := r.findPacks(); err != nil {
+	d.layer(d.stats.chunks())
+	if r.fresh {
+		d.front.seen.complete()
+	}
+	missing, err := r.findPacks(ctx)
+	if err != nil {
 		return err
 	}
-	var found []record
-	all := r.generations()
-	for i, generation := range all {
-		d.opts.Opening(i, len(all))
-		p := d.packs[generation]
-		records, err := r.read(ctx, p)
-		if err != nil {
-			return fmt.Errorf("pack %s: %w", p.name, err)
-		}
-		found = append(found, records...)
-		if len(found) > maxRecords {
-			if err := r.apply(found); err != nil {
-				return err
-			}
-			found = found[:0]
-		}
-	}
-	if err := r.apply(found); err != nil {
+	if err := r.readPacks(ctx); err != nil {
 		return err
 	}
-	if r.doubt {
-		if err := r.reconcile(ctx); err != nil {
-			return err
-		}
-	}
+	r.doubt = (r.doubt || len(missing) > 0) && !r.fresh
 	if err := r.noteSealed(); err != nil {
 		return err
 	}
-	return r.openLanes()
+	if err := r.openLanes(); err != nil {
+		return err
+	}
+	if r.doubt {
+		d.doubted.doubt.Store(r.doubts(missing))
+	}
+	return nil
+}
+
+// lostUnknown is more than the packs that may be lost without a note of them in the index: those that were being written and sealed.
+const lostUnknown = 16
+
+// doubts are what the index is compared with. It also sees to it that no new pack gets the number of one that is lost.
+func (r *recovery) doubts(missing []uint64) *doubt {
+	d := r.d
+	q := &doubt{packs: map[uint64]bool{}, scanned: r.scanned, missing: missing}
+	for g, p := range d.packs {
+		q.packs[g] = true
+		if p.sealed && !r.noted[g] && !p.suspect {
+			q.unnoted = append(q.unnoted, g)
+		}
+	}
+	d.last = max(d.last, slices.Max(append(missing, 0))) + lostUnknown
+	q.newest = d.last
+	return q
 }
 
 // readNotes empties an index of another device, and takes the figures of one that was closed properly.
@@ -81,6 +96,7 @@ func (r *recovery) readNotes() error {
 		if err := empty(x); err != nil {
 			return err
 		}
+		r.fresh = true
 		if err := x.SetNote(deviceNote, r.d.id[:]); err != nil {
 			return err
 		}
@@ -100,8 +116,16 @@ func (r *recovery) readNotes() error {
 	if err != nil {
 		return err
 	}
-	r.doubt = !decodeCounts(clean, r.d.stats.Chunks)
-	return nil
+	if n := countsSize; len(clean) >= n && decodeCounts(clean[:n], r.d.stats.Chunks) {
+		var ok bool
+		if r.drafts, ok = decodeDrafts(clean[n:]); ok {
+			return nil
+		}
+	}
+	r.doubt = true
+	figures, err := x.Note(figuresNote) // about what the index holds, until that is counted
+	decodeCounts(figures, r.d.stats.Chunks)
+	return err
 }
 
 // empty removes everything from an index. Most are new: then it costs nothing.
@@ -117,69 +141,104 @@ func empty(x Index) error {
 	return err
 }
 
-// findPacks lists the packs and opens their headers.
-func (r *recovery) findPacks() error {
+// findPacks lists the packs, looks at their headers and seals, and returns those that are missing.
+func (r *recovery) findPacks(ctx context.Context) (missing []uint64, err error) {
 	d := r.d
 	dir := path.Join(d.opts.Dir, packDir)
 	names, err := d.opts.FS.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: the folder %s is gone", chunk.ErrUnavailable, dir)
+		return nil, fmt.Errorf("%w: the folder %s is gone", chunk.ErrUnavailable, dir)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var packs []uint64
 	for _, name := range names {
 		if g, ok := generationOf(name, packSuffix); ok {
-			if err := r.openPack(g); err != nil {
-				return err
-			}
+			packs = append(packs, g)
 			d.last = max(d.last, g)
 		} else if g, ok := generationOf(name, spareSuffix); ok {
 			d.spares = append(d.spares, path.Join(dir, name))
 			d.last = max(d.last, g)
 		} else if path.Ext(name) == ".tmp" {
 			if err := d.opts.FS.Remove(path.Join(dir, name)); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
+	if err := r.openPacks(ctx, packs); err != nil {
+		return nil, err
+	}
 	for g := range r.noted {
 		if d.packs[g] == nil {
-			r.doubt = true
+			missing = append(missing, g)
 		}
 	}
-	return d.opts.FS.SyncDir(dir) // what is here now is here after a power cut
+	return missing, d.opts.FS.SyncDir(dir) // what is here now is here after a power cut
 }
 
-// openPack reads a pack's header. When that is damaged the records still tell which pack they are of.
-func (r *recovery) openPack(generation uint64) error {
-	d := r.d
+// looksAtOnce is how many packs are looked at at a time: each look is two small reads.
+const looksAtOnce = 16
+
+func (r *recovery) openPacks(ctx context.Context, packs []uint64) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(looksAtOnce)
+	var mu sync.Mutex
+	for _, g := range packs {
+		all.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			p, s, err := r.d.openPack(g)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			r.d.packs[g] = p
+			if p.headless {
+				r.d.stats.Corrupt++
+			}
+			if p.sealed {
+				r.seals[g] = s
+			}
+			return nil
+		})
+	}
+	return all.Wait()
+}
+
+// openPack reads a pack's header and seal. When the header is damaged the records still tell which pack they are of.
+func (d *Device) openPack(generation uint64) (*pack, seal, error) {
 	p := &pack{packInfo: packInfo{d.id, generation, durableLane}, name: packName(d.opts.Dir, generation), settled: make(chan struct{})}
 	f, err := d.opts.FS.Open(p.name, 0)
 	if err != nil {
-		return err
+		return nil, seal{}, err
 	}
 	defer f.Close()
 	b := make([]byte, infoSize)
 	if err := readFull(f, b, 0); err != nil && !errors.Is(err, errShort) {
-		return err
+		return nil, seal{}, err
 	}
 	info, err := decodePackInfo(b)
 	switch {
 	case err != nil:
 		d.log.Error("the header of a pack is damaged; its records are looked for", "file", p.name, "err", err)
-		d.stats.Corrupt++
 		p.headless = true
 		close(p.settled) // it is not sealed any more if it was not
 	case info.device != d.id:
-		return fmt.Errorf("%w: %s belongs to another device", ErrForeign, p.name)
+		return nil, seal{}, fmt.Errorf("%w: %s belongs to another device", ErrForeign, p.name)
 	case info.generation != generation:
-		return fmt.Errorf("%w: %s is the file of pack %016x", ErrForeign, p.name, info.generation)
+		return nil, seal{}, fmt.Errorf("%w: %s is the file of pack %016x", ErrForeign, p.name, info.generation)
 	default:
 		p.packInfo = info
 	}
-	d.packs[generation] = p
-	return nil
+	s, sealed, err := readSeal(f, p.packInfo)
+	if err != nil {
+		return nil, seal{}, fmt.Errorf("pack %s: %w", p.name, err)
+	}
+	p.sealed = sealed
+	return p, s, nil
 }
 
 func (r *recovery) generations() []uint64 {
@@ -191,32 +250,124 @@ func (r *recovery) generations() []uint64 {
 	return all
 }
 
-// read returns the records of a pack that the index may lack: those a footer lists, or all that are found in a pack without.
-func (r *recovery) read(ctx context.Context, p *pack) ([]record, error) {
+// readPacks tells the index of all records that it may lack. Packs without a seal come first, one at a time: what others list is compared with what they
+// hold.
+func (r *recovery) readPacks(ctx context.Context) error {
+	var listed []*pack
+	all := r.generations()
+	done := 0
+	for _, g := range all {
+		p := r.d.packs[g]
+		switch s, drafted := r.drafts[g]; {
+		case p.sealed && !r.noted[g]:
+			listed = append(listed, p)
+			continue
+		case p.sealed:
+		case drafted && !p.headless:
+			if taken, err := r.takeUp(p, s); err != nil {
+				return fmt.Errorf("pack %s: %w", p.name, err)
+			} else if taken {
+				break
+			}
+			fallthrough
+		default:
+			if err := r.readWhole(ctx, p); err != nil {
+				return fmt.Errorf("pack %s: %w", p.name, err)
+			}
+		}
+		r.d.opts.Opening(done, len(all))
+		done++
+	}
+	return r.readFooters(ctx, listed, done)
+}
+
+// readWhole tells the index of the records that are found in a pack.
+func (r *recovery) readWhole(ctx context.Context, p *pack) error {
+	f, err := r.d.opts.FS.Open(p.name, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := r.scan(ctx, f, p); err != nil {
+		return err
+	}
+	return r.apply(p.records)
+}
+
+// footersAtOnce bounds the memory of footers that are read ahead, of some 6 MiB each.
+const footersAtOnce = 3
+
+// readFooters tells the index of what sealed packs list. The footers are read side by side.
+func (r *recovery) readFooters(ctx context.Context, packs []*pack, done int) error {
+	type footer struct {
+		p       *pack
+		records []record
+		damaged bool
+	}
+	read := make(chan footer)
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error {
+		defer close(read)
+		readers, ctx := errgroup.WithContext(ctx)
+		readers.SetLimit(footersAtOnce)
+		for _, p := range packs {
+			readers.Go(func() error {
+				records, err := r.readFooter(p)
+				damaged := errors.Is(err, errFooter)
+				if err != nil && !damaged {
+					return fmt.Errorf("pack %s: %w", p.name, err)
+				}
+				select {
+				case read <- footer{p, records, damaged}:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			})
+		}
+		return readers.Wait()
+	})
+	all.Go(func() error {
+		for f := range read {
+			r.d.opts.Opening(done, done+len(packs))
+			done++
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if f.damaged {
+				f.p.suspect = true
+				r.d.log.Error("the footer of a pack is damaged; its records are looked for", "file", f.p.name)
+				if err := r.readWhole(ctx, f.p); err != nil {
+					return fmt.Errorf("pack %s: %w", f.p.name, err)
+				}
+			} else if err := r.applyListed(f.p, f.records); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return all.Wait()
+}
+
+// applyListed is apply of what a footer lists. Where the index is in doubt, that is all that it may lead to in the pack.
+func (r *recovery) applyListed(p *pack, records []record) error {
+	if r.doubt && !r.fresh {
+		offsets := make(map[int64]bool, len(records))
+		for _, rec := range records {
+			offsets[rec.offset] = true
+		}
+		r.scanned[p.generation] = offsets
+	}
+	return r.apply(records)
+}
+
+func (r *recovery) readFooter(p *pack) ([]record, error) {
 	f, err := r.d.opts.FS.Open(p.name, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	s, sealed, err := readSeal(f, p.packInfo)
-	if err != nil {
-		return nil, err
-	}
-	p.sealed = sealed
-	if sealed && r.noted[p.generation] {
-		return nil, nil
-	}
-	if sealed {
-		records, err := readFooter(f, p.packInfo, s)
-		if err == nil || !errors.Is(err, errFooter) {
-			return records, err
-		}
-		r.d.log.Error("the footer of a pack is damaged; its records are looked for", "file", p.name, "err", err)
-	}
-	if err := r.scan(ctx, f, p); err != nil {
-		return nil, err
-	}
-	return p.records, nil
+	return readFooter(f, p.packInfo, r.seals[p.generation])
 }
 
 // scan finds the records of a pack that is not sealed, or whose footer is damaged.
@@ -237,7 +388,7 @@ func (r *recovery) scan(ctx context.Context, f vfs.File, p *pack) error {
 		p.end = vfs.AlignUp(rec.end())
 		offsets[rec.offset] = true
 	})
-	p.next, p.taken = p.end, len(p.records)
+	p.next, p.taken, p.searched = p.end, len(p.records), p.end
 	r.scanned[p.generation] = offsets
 	if !p.sealed && !p.headless {
 		r.unsealed = append(r.unsealed, p)
@@ -337,38 +488,6 @@ func (r *recovery) there(e Entry) bool {
 	return !scanned || offsets[e.Offset]
 }
 
-// reconcile drops entries that lead to nothing, and counts the others.
-func (r *recovery) reconcile(ctx context.Context) error {
-	var drop []Key
-	clear(r.d.stats.Chunks)
-	err := r.d.index.All(func(k Key, e Entry) error {
-		if r.there(e) {
-			r.d.count(e, Entry{})
-			return ctx.Err()
-		}
-		drop = append(drop, k)
-		if e.Class.Durable() {
-			r.d.stats.Corrupt++
-			r.d.log.Error("a chunk that was held is gone", "id", k.ID, "pack", packName(r.d.opts.Dir, e.Generation), "offset", e.Offset)
-		}
-		return ctx.Err()
-	})
-	if err != nil {
-		return err
-	}
-	if err := r.d.index.Apply(nil, drop); err != nil {
-		return err
-	}
-	for g := range r.noted {
-		if r.d.packs[g] == nil {
-			if err := r.d.index.SetNote(packNote(g), nil); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // noteSealed makes the index durable, and notes which packs it holds all of. From here on it counts as open.
 func (r *recovery) noteSealed() error {
 	if err := r.d.index.SetNote(cleanNote, nil); err != nil {
@@ -378,7 +497,7 @@ func (r *recovery) noteSealed() error {
 		return err
 	}
 	for g, p := range r.d.packs {
-		if p.sealed && !r.noted[g] && r.scanned[g] == nil {
+		if p.sealed && !r.noted[g] && !p.suspect && !r.doubt {
 			if err := r.d.index.SetNote(packNote(g), []byte{1}); err != nil {
 				return err
 			}
@@ -387,21 +506,36 @@ func (r *recovery) noteSealed() error {
 	return nil
 }
 
-// openLanes goes on with the newest pack of each lane that is not sealed, and has the others sealed.
+// openLanes goes on with the newest pack of each lane that is not sealed, and has the others sealed. With an index in doubt it has all of them sealed: what comes to
+// lie in a place that the index led to before must not be taken for that.
 func (r *recovery) openLanes() error {
 	active := map[lane]*pack{}
 	for _, p := range r.unsealed {
-		if old := active[p.lane]; old != nil {
-			if err := r.d.seal(old); err != nil && !isFull(err) {
+		if r.doubt {
+			if err := r.end(p, r.d.finish); err != nil { // the index is not said to hold it before it was gone through
 				return err
 			}
-			close(old.settled)
+			continue
+		}
+		if old := active[p.lane]; old != nil {
+			if err := r.end(old, r.d.seal); err != nil {
+				return err
+			}
 		}
 		active[p.lane] = p
 	}
 	r.d.lanes = map[lane]*writer{
 		cacheLane:   newWriter(r.d, cacheLane, active[cacheLane]),
 		durableLane: newWriter(r.d, durableLane, active[durableLane]),
+	}
+	return nil
+}
+
+// end seals a pack that takes no more, if there is room for that.
+func (r *recovery) end(p *pack, seal func(*pack) error) error {
+	defer close(p.settled)
+	if err := seal(p); err != nil && !isFull(err) {
+		return err
 	}
 	return nil
 }
@@ -424,13 +558,19 @@ func (d *Device) noteClean() error {
 	if err := d.index.Sync(); err != nil {
 		return err
 	}
-	if err := d.index.SetNote(cleanNote, encodeCounts(d.Stats().Chunks)); err != nil {
+	drafts, err := d.writeDrafts()
+	if err != nil {
+		return err
+	}
+	if err := d.index.SetNote(cleanNote, append(encodeCounts(d.Stats().Chunks), drafts...)); err != nil {
 		return err
 	}
 	return d.index.Sync()
 }
 
 var classes = [...]chunk.Class{chunk.Cache, chunk.Data, chunk.Meta}
+
+const countsSize = 16 * len(classes)
 
 func encodeCounts(counts map[chunk.Class]Count) []byte {
 	var b []byte
@@ -442,7 +582,7 @@ func encodeCounts(counts map[chunk.Class]Count) []byte {
 }
 
 func decodeCounts(b []byte, counts map[chunk.Class]Count) bool {
-	if len(b) != 16*len(classes) {
+	if len(b) != countsSize {
 		return false
 	}
 	for i, c := range classes {
