@@ -117,8 +117,8 @@ crash: ## A whole segment, cut off after each of its operations on the disk
 	$(GO) test -count=1 -timeout 30m ./test/crash -crash.all
 
 .PHONY: kill
-kill: ## kill -9 under load, KILLS times, with a checker
-	$(GO) test -count=1 -v -timeout 1h ./test/kill -kill.count $(KILLS)
+kill: ## kill -9 under load, KILLS times, and nearly as often in the midst of each background job, with a checker
+	$(GO) test -count=1 -v -timeout 2h ./test/kill -kill.count $(KILLS) -kill.jobs $$(($(KILLS) / 10 + 1))
 
 .PHONY: mutants
 mutants: ## Plant each bug of testdata/mutants (those whose names match ONLY), and see that a test finds it

@@ -351,6 +351,40 @@ func TestWhoWritesKeepsWhatHeWasToldIsHeld(t *testing.T) {
 	}
 }
 
+// TestWhatIsBeingCommittedIsListed runs a cycle while a commit is under way: it is known before the log has it, and after.
+func TestWhatIsBeingCommittedIsListed(t *testing.T) {
+	var hook func()
+	l := newLone(t, func(c *Config) {
+		clock := c.Clock
+		c.Clock = func() time.Time {
+			if f := hook; f != nil {
+				hook = nil
+				f()
+			}
+			return clock()
+		}
+	})
+	b := l.bucket("photos")
+	l.put(b, "x", blob(3))
+	l.delete(b, "x")
+	if _, err := b.Fold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := b.Writer(t.Context(), -1)
+	defer w.Abort()
+	if _, err := w.Write(blob(3)); err != nil {
+		t.Fatal(err)
+	}
+	hook = l.cycle
+	if _, err := w.Commit(t.Context(), "y", Attrs{}, Cond{}); err != nil {
+		t.Fatal(err)
+	}
+	if hook != nil {
+		t.Fatal("nothing was collected meanwhile")
+	}
+	l.wantContent(b, "y", blob(3))
+}
+
 // TestAFoldKeepsTheNodesItHasWritten collects between a fold's nodes and its commit.
 func TestAFoldKeepsTheNodesItHasWritten(t *testing.T) {
 	ctx := context.Background()

@@ -326,7 +326,11 @@ func (s *Segment) append(e *entry) (*pending, error) {
 	}
 	p := &pending{entry: e, data: s.entryBuffer(), done: make(chan struct{})}
 	*p.data = e.appendTo(slices.Grow(*p.data, e.about()))
-	if _, err := s.log.Append(*p.data, p); err != nil {
+	_, err := s.log.Append(*p.data, p)
+	switch {
+	case errors.Is(err, journal.ErrFull): // nothing was written: who asked may be told so
+		return nil, fmt.Errorf("%w: %w", ErrFull, err)
+	case err != nil:
 		return nil, fmt.Errorf("log: %w: %w", err, ErrUnavailable)
 	}
 	return p, nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgefs/edgefs/loadtest"
 	"github.com/edgefs/edgefs/loadtest/history"
+	"github.com/edgefs/edgefs/test/process"
 )
 
 var (
@@ -29,7 +30,7 @@ func TestNothingAcknowledgedIsLostByAKill(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	c := &campaign{t: t, binary: build(t), rng: rand.New(rand.NewPCG(seed, 1))}
+	c := &campaign{t: t, binary: process.Build(t), rng: rand.New(rand.NewPCG(seed, 1))}
 	defer c.end()
 	for i := range n {
 		if i%*renew == 0 {
@@ -49,12 +50,13 @@ type campaign struct {
 	binary string
 	rng    *rand.Rand
 	dir    string
-	server *server
-	access loadtest.Credentials
+	server *process.Server
 
 	early          int
 	acked, unknown uint64
 	keys           int
+	devices        int   // that were added
+	littered       int64 // bytes that were deleted beside the load
 }
 
 // begin makes a new segment, with a new history.
@@ -64,19 +66,14 @@ func (c *campaign) begin() {
 	if c.dir, err = os.MkdirTemp("", "edgefs-kill-"); err != nil {
 		c.t.Fatal(err)
 	}
-	c.server = serve(c.t, c.binary, filepath.Join(c.dir, "data"))
-	keys := c.server.credentials(c.t)
-	c.access = loadtest.Credentials{AccessKey: keys.AccessKey, SecretKey: keys.SecretKey, Region: keys.Region}
-	if err := c.client().EnsureBucket(c.t.Context()); err != nil {
-		c.t.Fatal(err)
-	}
+	c.server = process.Serve(c.t, c.binary, c.data())
 }
 
 func (c *campaign) end() {
 	if c.server == nil {
 		return
 	}
-	if err := c.server.kill(); err != nil {
+	if err := c.server.Kill(); err != nil {
 		c.t.Error(err)
 	}
 	c.server = nil
@@ -89,14 +86,9 @@ func (c *campaign) end() {
 	}
 }
 
-func (c *campaign) client() *loadtest.Client {
-	c.t.Helper()
-	client, err := loadtest.NewClient(c.t.Context(), loadtest.ClientConfig{Endpoint: c.server.endpoint, Bucket: "history", Credentials: c.access})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return client
-}
+func (c *campaign) client() *loadtest.Client { c.t.Helper(); return c.server.Client(c.t, "history") }
+
+func (c *campaign) data() string { return filepath.Join(c.dir, "data") }
 
 // round loads, kills, starts again and checks.
 func (c *campaign) round(i int) {
@@ -104,7 +96,7 @@ func (c *campaign) round(i int) {
 	after := time.Duration(c.rng.Int64N(int64(*most)))
 	put, err := c.load(after)
 	if err != nil {
-		c.t.Errorf("round %d: load: %v\n%s", i, err, c.server.words())
+		c.t.Errorf("round %d: load: %v\n%s", i, err, c.server.Words())
 		return
 	}
 	early := 0
@@ -113,31 +105,40 @@ func (c *campaign) round(i int) {
 		early++
 	}
 	c.early += early
-	c.server = serve(c.t, c.binary, filepath.Join(c.dir, "data"))
+	c.server = process.Serve(c.t, c.binary, c.data())
+	c.check(fmt.Sprintf("round %d: killed after %v", i, after.Round(time.Millisecond)), put, early)
+}
+
+// check compares what there is with what was acknowledged.
+func (c *campaign) check(what string, put history.PutReport, early int) {
+	c.t.Helper()
 	report, err := history.Check(c.t.Context(), c.client(), history.CheckOptions{State: c.state(), Bucket: "history", Workers: 8})
 	if err != nil {
-		c.t.Errorf("round %d: check: %v\n%s", i, err, c.server.words())
+		c.t.Errorf("%s: check: %v\n%s", what, err, c.server.Words())
 		return
 	}
 	c.acked, c.unknown, c.keys = c.acked+put.Acknowledged, c.unknown+put.Unknown, c.keys+report.Keys
-	c.t.Logf("round %d: killed after %v, %d acknowledged, %d unknown, %d killed while starting; started in %v; %d keys: %d as acknowledged, %d as in flight, %d listed, %d wrong",
-		i, after.Round(time.Millisecond), put.Acknowledged, put.Unknown, early, c.server.took.Round(time.Millisecond), report.Keys, report.Acked, report.InFlight, report.Listed, report.Failures)
+	c.t.Logf("%s: %d acknowledged, %d unknown, %d killed while starting; started in %v; %d keys: %d as acknowledged, %d as in flight, %d listed, %d wrong",
+		what, put.Acknowledged, put.Unknown, early, c.server.Took.Round(time.Millisecond), report.Keys, report.Acked, report.InFlight, report.Listed, report.Failures)
 	for _, example := range report.Examples {
-		c.t.Errorf("round %d: %s", i, example)
+		c.t.Errorf("%s: %s", what, example)
 	}
 }
 
 func (c *campaign) state() string { return filepath.Join(c.dir, "history") }
 
-// load writes until the server is killed.
-func (c *campaign) load(after time.Duration) (history.PutReport, error) {
+// outcome is that of a load.
+type outcome struct {
+	report history.PutReport
+	err    error
+}
+
+// beginLoad writes until the server is killed, and tells then what it did.
+func (c *campaign) beginLoad() <-chan outcome {
+	c.t.Helper()
 	sizes, err := loadtest.ParseSizes("4KiB:85,64KiB:12,1MiB:3")
 	if err != nil {
-		return history.PutReport{}, err
-	}
-	type outcome struct {
-		report history.PutReport
-		err    error
+		c.t.Fatal(err)
 	}
 	done := make(chan outcome, 1)
 	client := c.client()
@@ -147,12 +148,18 @@ func (c *campaign) load(after time.Duration) (history.PutReport, error) {
 		})
 		done <- outcome{r, err}
 	}()
+	return done
+}
+
+// load writes for a while, and kills the server.
+func (c *campaign) load(after time.Duration) (history.PutReport, error) {
+	done := c.beginLoad()
 	select {
 	case <-time.After(after):
 	case o := <-done: // it has failed
 		return o.report, fmt.Errorf("the load ended before the kill: %w", o.err)
 	}
-	err = c.server.kill()
+	err := c.server.Kill()
 	o := <-done
 	if err == nil {
 		err = o.err
@@ -163,7 +170,7 @@ func (c *campaign) load(after time.Duration) (history.PutReport, error) {
 // killDuringStart starts the server and kills it before, or just after, it serves.
 func (c *campaign) killDuringStart() {
 	c.t.Helper()
-	s, ready, err := launch(c.binary, filepath.Join(c.dir, "data"))
+	s, ready, err := process.Launch(c.binary, c.data())
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -171,7 +178,7 @@ func (c *campaign) killDuringStart() {
 	case <-time.After(time.Duration(c.rng.Int64N(int64(80 * time.Millisecond)))):
 	case <-ready:
 	}
-	if err := s.kill(); err != nil {
+	if err := s.Kill(); err != nil {
 		c.t.Fatal(err)
 	}
 }
