@@ -26,15 +26,15 @@ type job struct {
 }
 
 func jobs() []job {
-	all := []job{{"draining", (*campaign).drain}, {"rebuilding the index", (*campaign).rebuild}}
+	all := []job{{"draining", (*campaign).drain}, {"rebuilding the index", (*campaign).rebuild}, {"scrubbing", (*campaign).scrub}}
 	for _, phase := range []string{"folding", "marking", "condemning", "marking again", "expunging", "compacting"} {
 		all = append(all, job{phase, func(c *campaign, kill func()) error { return c.collect(phase, kill) }})
 	}
 	return all
 }
 
-// TestNothingIsLostByAKillInABackgroundJob kills the real binary under load while it is known to fold, mark, condemn, expunge, compact, drain a device, or make an
-// index again. What was acknowledged is there after each; in the end a collection gives the room back of all that nothing reaches.
+// TestNothingIsLostByAKillInABackgroundJob kills the real binary under load while it is known to fold, mark, condemn, expunge, compact, scrub, drain a device, or
+// make an index again. What was acknowledged is there after each; in the end a collection gives the room back of all that nothing reaches.
 func TestNothingIsLostByAKillInABackgroundJob(t *testing.T) {
 	todo := jobs()
 	seed := rand.Uint64()
@@ -127,6 +127,22 @@ func (c *campaign) collect(phase string, kill func()) error {
 		return nil
 	})
 	return err
+}
+
+// scrub reads what there is, so slowly that it takes a while.
+func (c *campaign) scrub(kill func()) error {
+	ctx, client := c.t.Context(), c.server.Admin(c.t)
+	rate := int64(256 << 10)
+	if err := client.StartScrub(ctx, admin.ScrubRequest{Rate: &rate}); err != nil {
+		return err
+	}
+	return client.FollowScrub(ctx, func(s admin.Scrub) error {
+		if s.Running {
+			c.soon()
+			kill()
+		}
+		return nil
+	})
 }
 
 // drain adds a device and moves to it what another one has.
