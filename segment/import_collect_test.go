@@ -145,6 +145,47 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// Whenever the power goes during an import, the bucket is there afterwards as a whole or not at all; if the import had ended, it is there.
+func TestAPowerCutLeavesNoHalfImport(t *testing.T) {
+	seed := newLone(t)
+	box := seed.bucket("box")
+	for i := range 12 {
+		seed.put(box, fmt.Sprint(i), blob(i))
+	}
+	text := seed.export(box)
+	there, not := 0, 0
+	for cut := range 24 {
+		l := newLone(t)
+		rng := rand.New(rand.NewPCG(7, uint64(cut)))
+		after := cut * cut / 4
+		if cut == 23 {
+			after = 1 << 20 // never
+		}
+		l.fs.CutAfter(after)
+		_, _, failed := l.Import(context.Background(), "copy", bytes.NewReader(text), ImportOptions{})
+		l.cutPower(rng)
+		b, err := l.Segment.Bucket("copy")
+		switch {
+		case failed == nil && err != nil:
+			t.Errorf("cut %d: the import had ended, and the bucket is not there: %v", cut, err)
+		case err != nil:
+			not++
+			b = l.importing("copy", bytes.NewReader(text))
+		default:
+			there++
+		}
+		for i := range 12 {
+			l.wantContent(b, fmt.Sprint(i), blob(i))
+		}
+		if again := l.export(b); !bytes.Equal(again, text) {
+			t.Errorf("cut %d: %d bytes, want %d", cut, len(again), len(text))
+		}
+	}
+	if there == 0 || not == 0 {
+		t.Errorf("it was there %d times, and %d times not", there, not)
+	}
+}
+
 // A later beginning changes nothing that anybody sees, whoever hears of it, and when.
 func TestALaterBeginningIsTheSameBucket(t *testing.T) {
 	for _, known := range []bool{false, true} {

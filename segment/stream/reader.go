@@ -53,8 +53,11 @@ type Reader struct {
 }
 
 // NewReader reads a stream from in, of which it may read more than the stream.
-func NewReader(in io.Reader) *Reader {
-	return &Reader{in: bufio.NewReaderSize(in, headSize+maxBody), heads: blake3.New(), whole: true}
+func NewReader(in io.Reader) *Reader { return newReader(in, headSize+maxBody) }
+
+// newReader reads frames up to a length.
+func newReader(in io.Reader, longest int) *Reader {
+	return &Reader{in: bufio.NewReaderSize(in, longest), heads: blake3.New(), whole: true}
 }
 
 // Next is the next record: first the header, last the end. Behind that it is io.EOF, after damage that was told of perhaps without an end. It fails with

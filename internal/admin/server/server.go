@@ -149,6 +149,9 @@ func (s *Server) wrap(h handler) http.Handler {
 	})
 }
 
+// hearTime is how long a client that was refused may go on sending.
+const hearTime = 10 * time.Second
+
 // refuse answers with an error. A client that is still sending gets the answer at once, and is listened to until it has read that and stops: a connection that was closed
 // while it writes would tell it nothing.
 func refuse(w http.ResponseWriter, r *http.Request, e *admin.Error) {
@@ -162,6 +165,7 @@ func refuse(w http.ResponseWriter, r *http.Request, e *admin.Error) {
 	w.WriteHeader(e.Code.Status())
 	_, _ = w.Write(text)
 	if sends && out.Flush() == nil {
+		_ = out.SetReadDeadline(time.Now().Add(hearTime))
 		_, _ = io.Copy(io.Discard, r.Body)
 	}
 }
