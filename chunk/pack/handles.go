@@ -38,7 +38,7 @@ func (h *handles) get(d *Device, generation uint64) (*handle, error) {
 		f.users++
 		return f, nil
 	}
-	file, err := d.opts.FS.Open(packName(d.opts.Dir, generation), 0)
+	file, err := d.opts.FS.Open(packName(d.opts.Dir, generation), vfs.Scattered)
 	if err != nil {
 		return nil, unopened(err)
 	}

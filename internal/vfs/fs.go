@@ -56,6 +56,8 @@ const (
 	// Direct passes the page cache by where the file system can. Offsets, lengths and the memory of all reads and writes must then be
 	// multiples of [Align], whether it could or not.
 	Direct
+	// Scattered says that the file is read here and there: what was not asked for is not read ahead.
+	Scattered
 )
 
 // Info is what Stat tells.

@@ -26,19 +26,22 @@ func (OS) Open(name string, mode Mode) (File, error) {
 		flags |= os.O_EXCL
 	}
 	if mode&Direct == 0 {
-		return openOS(name, flags)
+		return openOS(name, flags, mode)
 	}
-	f, err := openOS(name, flags|unix.O_DIRECT)
+	f, err := openOS(name, flags|unix.O_DIRECT, mode)
 	if errors.Is(err, syscall.EINVAL) { // the file was made before the flag was refused
-		return openOS(name, flags&^os.O_EXCL)
+		return openOS(name, flags&^os.O_EXCL, mode)
 	}
 	return f, err
 }
 
-func openOS(name string, flags int) (File, error) {
+func openOS(name string, flags int, mode Mode) (File, error) {
 	f, err := os.OpenFile(name, flags, 0o600)
 	if err != nil {
 		return nil, err
+	}
+	if mode&Scattered != 0 {
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM) // advice: where it is not taken nothing is wrong
 	}
 	return osFile{f}, nil
 }
