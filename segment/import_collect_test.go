@@ -154,11 +154,11 @@ func TestAPowerCutLeavesNoHalfImport(t *testing.T) {
 	}
 	text := seed.export(box)
 	there, not := 0, 0
-	for cut := range 24 {
+	for cut := range 10 {
 		l := newLone(t)
 		rng := rand.New(rand.NewPCG(7, uint64(cut)))
-		after := cut * cut / 4
-		if cut == 23 {
+		after := cut * cut
+		if cut == 9 {
 			after = 1 << 20 // never
 		}
 		l.fs.CutAfter(after)

@@ -110,7 +110,7 @@ func TestNoDamageIsTakenForWhole(t *testing.T) {
 	all, _ := readAll(NewReader(bytes.NewReader(whole)))
 	check := func(what string, damaged []byte) {
 		t.Helper()
-		got, err := readAll(NewReader(bytes.NewReader(damaged)))
+		got, err := readAll(newReader(bytes.NewReader(damaged), 16<<10))
 		if err == nil || errors.Is(err, io.EOF) || !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrShort) && !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", what, err)
 		}
