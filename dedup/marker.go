@@ -14,6 +14,8 @@ type Marker struct {
 	Nodes chunk.Store // that nodes are read from
 	// Walked are the nodes whose children were named, perhaps by other markers of the same domain. What only looks like a node, an object's payload say, is not in it.
 	Walked *idset.Set
+	// Salt is what tells apart, in Walked, those who each come by all nodes that they reach.
+	Salt uint64
 	// Name is told of each chunk that is reached, often more than once, with what was said of a manifest that reaches it.
 	Name func(id chunk.ID, of string)
 
@@ -42,7 +44,7 @@ func (m *Marker) Mark(ctx context.Context, c Manifest, of string) error {
 func (m *Marker) entries(l list, of string) {
 	for _, e := range l.entries {
 		m.Name(e.ID, of)
-		if l.level > 0 && m.Walked.Add(idset.Of(e.ID)) {
+		if l.level > 0 && m.Walked.Add(idset.Of(e.ID)^m.Salt) {
 			m.waiting = append(m.waiting, waiting{e, l.level - 1, of})
 		}
 	}

@@ -64,6 +64,7 @@ type Bucket struct {
 	done    doneList
 	since   uint64 // log position up to which the settings were applied
 	stats   counters
+	sizes   sizes
 	last    uint64      // log position of the last entry that touched the bucket
 	settled uint64      // log position up to which the base is all of the bucket, whatever it covers: the log may have been cut there
 	cost    int64       // bytes of memory in overlay and tail, about, but for
@@ -110,6 +111,7 @@ func (b *Bucket) newBase(at uint64, f foldItem) (*base, error) {
 // setBase makes base the bucket's, with nothing over it. The caller holds mu, or is alone.
 func (b *Bucket) setBase(n *base) {
 	b.base, b.stats, b.since, b.done = n, n.stats, max(n.at, n.covers), n.root.done
+	b.sizes = sizesOf(n)
 	b.set(n.root.settings)
 	gone := b.tail.seq() + 1 // all may be other than it was
 	b.overlay, b.layers, b.tail, b.cost, b.renamed = newOverlay(), nil, tail{gone: gone}, 0, 0
@@ -342,6 +344,7 @@ func (b *Bucket) applyEffect(ctx context.Context, r *record, i int, h *hint) err
 		return err
 	}
 	b.stats.moved(was, now)
+	b.sizes.changed(changes)
 	b.crowds(e.key, now)
 	return b.lay(e.key, over, packKey(b.room[:], now, d), now, changes)
 }

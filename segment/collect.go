@@ -77,6 +77,7 @@ type collects struct {
 	mu     sync.Mutex
 	now    *CollectProgress
 	last   *CollectReport
+	space  *Space // as last counted
 	failed error
 	total  CollectTotals
 }
@@ -84,7 +85,7 @@ type collects struct {
 // ErrCollecting says that chunks are being collected already.
 var ErrCollecting = errors.New("chunks are being collected already")
 
-// markMost bounds the chunks that a mark knows of, and with them its memory, to some 200 MiB: where more are reached there are several cycles, each of a part of all
+// markMost bounds the chunks that a mark knows of, and with them its memory, to some 250 MiB: where more are reached there are several cycles, each of a part of all
 // names.
 const markMost = 14 << 20
 
@@ -133,6 +134,7 @@ type collection struct {
 	s      *Segment
 	o      CollectOptions
 	report CollectReport
+	space  *spaceCount // nil where nobody counts, or it costs too much
 }
 
 func (c *collection) tell(phase CollectPhase, named int64) {
@@ -162,11 +164,13 @@ func (c *collection) run(ctx context.Context) (err error) {
 		return err
 	}
 	parts := max(c.s.collects.parts, 1)
+	c.countSpace()
 	for part := uint64(0); part < parts && len(c.report.Kept) == 0; {
 		err := c.cycle(ctx, part, parts)
 		switch {
 		case errors.Is(err, errMany):
 			part, parts, c.report.Reached = 0, 2*parts, 0
+			c.countSpace()
 		case err != nil:
 			return err
 		default:
@@ -174,8 +178,34 @@ func (c *collection) run(ctx context.Context) (err error) {
 		}
 	}
 	c.s.collects.parts = parts
+	if c.space != nil && len(c.report.Kept) == 0 {
+		c.s.counted(c.space)
+	}
 	return nil
 }
+
+// countSpace begins a count of what buckets take, which the second marks bring with them.
+func (c *collection) countSpace() {
+	c.space = nil
+	if c.s.cfg.Census != nil {
+		c.space = c.s.newSpaceCount()
+	}
+}
+
+// takeSpace counts what a mark has found. Where that cannot be done all that is known is what was counted before.
+func (c *collection) takeSpace(ctx context.Context, r *reached) error {
+	if c.space == nil {
+		return nil
+	}
+	if err := c.space.take(ctx, r); err != nil {
+		c.s.cfg.Logger.Info("what buckets take is not counted with a collection", "error", err)
+		c.space = nil
+	}
+	return ctx.Err()
+}
+
+// ownersCost is how many times what a mark comes by it may come by to tell buckets apart: branches share trees, and each is walked for itself then.
+const ownersCost = 4
 
 // cycle is condemn, barrier, second mark, expunge.
 func (c *collection) cycle(ctx context.Context, part, parts uint64) error {
@@ -192,15 +222,19 @@ func (c *collection) cycle(ctx context.Context, part, parts uint64) error {
 	}
 	defer sweep.End()
 	c.report.Condemned = c.report.Condemned.Add(sweep.Condemned())
+	named := first.named
 	first = nil
 
 	// From here on what is condemned is absent for those who write. What was held before, for somebody who has not committed yet, he has listed: the
 	// second mark begins with that.
 	second := c.mark(CollectRemarks, part, parts)
+	if c.space != nil {
+		second.owners, second.budget = newOwners(), ownersCost*named+1<<20
+	}
 	if err := second.mark(ctx); err != nil {
 		return err
 	}
-	c.report.Reached += int64(second.ids.Len())
+	c.report.Reached += int64(second.len())
 	// Who was told of this segment's buckets after that can only ask for what was reached then, or was written since.
 	if c.report.Kept, err = c.s.sharedWith(ctx); err != nil || len(c.report.Kept) > 0 {
 		return err
@@ -208,6 +242,9 @@ func (c *collection) cycle(ctx context.Context, part, parts uint64) error {
 	c.tell(CollectExpunges, second.named)
 	gone, err := sweep.Expunge(ctx, second.keep)
 	c.report.Gone = c.report.Gone.Add(gone)
+	if err == nil {
+		err = c.takeSpace(ctx, second)
+	}
 	if err != nil || part+1 < parts { // compaction is for the last part: it looks at all that is dead
 		return err
 	}
@@ -294,6 +331,11 @@ func (s *Segment) collecting(ctx context.Context) {
 		r, err := s.Collect(ctx, CollectOptions{Compaction: chunk.Compaction{Rate: s.cfg.CollectRate}})
 		switch {
 		case err == nil:
+			if len(r.Kept) > 0 && s.cfg.Census != nil { // else it was counted with the collection
+				if _, err := s.CountSpace(ctx, SpaceOptions{}); err != nil && ctx.Err() == nil {
+					s.cfg.Logger.Warn("what buckets take is not counted", "error", err)
+				}
+			}
 			seen = s.LogEnd()
 			s.cfg.Logger.Info("chunks were collected", "gone", r.Gone.Chunks, "bytes", r.Gone.Bytes, "freed", r.Compacted.Freed, "kept for", r.Kept)
 		case ctx.Err() == nil && !errors.Is(err, ErrCollecting):

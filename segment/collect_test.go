@@ -55,7 +55,7 @@ func (l *lone) open() {
 		l.t.Fatal(err)
 	}
 	cfg := l.cfg
-	cfg.FS, cfg.Chunks, cfg.Sweeper = l.fs, metaHooks{stage.New(l.device), l}, l.device
+	cfg.FS, cfg.Chunks, cfg.Sweeper, cfg.Census = l.fs, metaHooks{stage.New(l.device), l}, l.device, l.device
 	if l.Segment, err = Open(context.Background(), cfg); err != nil {
 		l.t.Fatal(err)
 	}

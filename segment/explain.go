@@ -52,7 +52,7 @@ func (s *Segment) Explain(ctx context.Context, id chunk.ID) ([]Holder, error) {
 	if err := r.mark(ctx); err != nil {
 		return nil, fmt.Errorf("explain chunk %v: %w", id, err)
 	}
-	if len(out) == 0 && (r.ids.Has(idset.Of(id)) || r.listed.Has(id)) {
+	if len(out) == 0 && (r.has(idset.Of(id)) || r.listed.Has(id)) {
 		out = append(out, Holder{Why: "a write that has not ended"})
 	}
 	return out, nil

@@ -75,6 +75,9 @@ func (b *Bucket) foldReading(ctx context.Context, from func(*base) *base) (*base
 // foldOne makes the root of what is to be folded, and commits it: as the bucket's base, where it was made from that, and as the snapshots' of its seals.
 func (b *Bucket) foldOne(ctx context.Context, s toFold, base *base) (*base, error) {
 	defer b.s.weave()()
+	if _, err := b.Logical(ctx); err != nil {
+		b.s.cfg.Logger.Warn("how much a bucket holds is not known before the next start", "bucket", b.id, "error", err)
+	}
 	e := &entry{}
 	root := s.base.bytes
 	if !s.folded() {

@@ -18,7 +18,10 @@ type reached struct {
 	part, parts uint64
 	most        int // chunks that there may be
 
-	ids    idset.Set // named
+	ids    idset.Set // named, unless owners has them
+	owners *owners   // which buckets reach them; nil where nobody asks
+	budget int64     // beyond so many named, which cost is not worth it any more; 0: no bound
+	given  bool      // it was not
 	walked idset.Set // nodes of trees whose children were named
 	lists  idset.Set // nodes of manifests, as above
 	listed dedup.Listed
@@ -38,7 +41,42 @@ const (
 // keep says whether collection must spare a chunk.
 func (r *reached) keep(id chunk.ID) bool {
 	x := idset.Of(id)
-	return !r.mine(x) || r.ids.Has(x) || r.listed.Has(id)
+	return !r.mine(x) || r.has(x) || r.listed.Has(id)
+}
+
+func (r *reached) has(x uint64) bool {
+	if r.owners != nil {
+		return r.owners.of.Find(x) != nil
+	}
+	return r.ids.Has(x)
+}
+
+func (r *reached) len() int {
+	if r.owners != nil {
+		return r.owners.of.Len()
+	}
+	return r.ids.Len()
+}
+
+func (r *reached) add(x uint64, b *Bucket) {
+	switch {
+	case r.owners == nil:
+		r.ids.Add(x)
+	case b == nil:
+		r.owners.add(x, nobody)
+	case r.given:
+		r.owners.add(x, tooMany)
+	default:
+		r.owners.add(x, r.owners.bucket(b.id))
+	}
+}
+
+// salt has each bucket walk all that it reaches, where it matters who does.
+func (r *reached) salt(b *Bucket) uint64 {
+	if r.owners == nil || r.given || b == nil {
+		return 0
+	}
+	return uint64(r.owners.bucket(b.id)) * 0x9e3779b97f4a7c15
 }
 
 func (r *reached) mine(x uint64) bool { return r.parts <= 1 || (x>>32)%r.parts == r.part }
@@ -47,15 +85,18 @@ func (r *reached) mine(x uint64) bool { return r.parts <= 1 || (x>>32)%r.parts =
 var errMany = errors.New("more chunks are reached than memory allows for")
 
 func (r *reached) few() error {
-	if r.ids.Len() > r.most {
+	if r.len() > r.most {
 		return errMany
 	}
 	return nil
 }
 
-func (r *reached) name(id chunk.ID) {
+func (r *reached) name(id chunk.ID, b *Bucket) {
 	if x := idset.Of(id); r.mine(x) {
-		r.ids.Add(x)
+		r.add(x, b)
+	}
+	if r.budget > 0 && r.named > r.budget {
+		r.given = true
 	}
 	if r.named++; r.named%(1<<16) == 0 && r.step != nil {
 		r.step(r.named)
@@ -67,7 +108,7 @@ func (r *reached) name(id chunk.ID) {
 func (r *reached) mark(ctx context.Context) error {
 	r.listed = r.s.sparing.lists.Gather(func(x uint64) {
 		if r.mine(x) {
-			r.ids.Add(x)
+			r.add(x, nil)
 		}
 	})
 	set, err := r.s.roots()
@@ -101,8 +142,8 @@ func (r *reached) mark(ctx context.Context) error {
 
 // marker finds what manifests reach whose nodes are in a store.
 func (r *reached) marker(nodes chunk.Store, why string, b *Bucket) *dedup.Marker {
-	return &dedup.Marker{Nodes: nodes, Walked: &r.lists, Name: func(id chunk.ID, key string) {
-		r.name(id)
+	return &dedup.Marker{Nodes: nodes, Walked: &r.lists, Salt: r.salt(b), Name: func(id chunk.ID, key string) {
+		r.name(id, b)
 		if r.told != nil {
 			r.told(id, why, b, key)
 		}
@@ -200,7 +241,7 @@ func (r *reached) root(ctx context.Context, h heldRoot) error {
 	}
 	ms := r.markers(h.why, h.b)
 	node := func(id chunk.ID) {
-		r.name(id)
+		r.name(id, h.b)
 		if r.told != nil {
 			r.told(id, h.why, h.b, "")
 		}
@@ -208,7 +249,7 @@ func (r *reached) root(ctx context.Context, h heldRoot) error {
 	first := func(kind uint64) func(chunk.ID) bool {
 		return func(id chunk.ID) bool {
 			node(id)
-			return r.walked.Add(idset.Of(id) ^ kind)
+			return r.walked.Add(idset.Of(id) ^ kind ^ r.salt(h.b))
 		}
 	}
 	if !n.id.IsZero() { // of a state that is being made there is no root yet

@@ -38,6 +38,8 @@ type Config struct {
 	Chunks Chunks
 	// Sweeper removes chunks from where Chunks keeps them, for [Segment.Collect]. Default: nothing is ever removed.
 	Sweeper chunk.Sweeper
+	// Census tells what there is on the devices where Chunks keeps chunks, for [Segment.CountSpace]. Default: nobody knows.
+	Census chunk.Census
 	// CollectEvery is how often chunks that nothing reaches are collected, where something was written meanwhile. Default: only when asked to.
 	CollectEvery time.Duration
 	// CollectRate bounds what that copies to give room back, in bytes a second. Default: nothing does.

@@ -24,8 +24,9 @@ type Set struct {
 
 // part is a hash table with linear probing. A zero slot is free.
 type part struct {
-	slots []uint64
-	n     int
+	slots  []uint64
+	values []uint16 // of a map; else none
+	n      int
 }
 
 // Of is what the set keeps of a chunk.
@@ -41,8 +42,8 @@ func At(id chunk.ID, generation uint64, offset int64) uint64 {
 
 // Add says whether x is new.
 func (s *Set) Add(x uint64) bool {
-	p, x := s.part(x)
-	if !p.add(x) {
+	p, x := place(&s.parts, x)
+	if _, added := p.add(x, false); !added {
 		return false
 	}
 	s.n++
@@ -51,10 +52,7 @@ func (s *Set) Add(x uint64) bool {
 
 // Has says whether x was added, or something that the set cannot tell from it.
 func (s *Set) Has(x uint64) bool {
-	p, x := s.part(x)
-	if p.n == 0 {
-		return false
-	}
+	p, x := place(&s.parts, x)
 	_, found := p.find(x)
 	return found
 }
@@ -71,11 +69,55 @@ func (s *Set) Bytes() int64 {
 	return n
 }
 
-// part is where x is kept, and as what: never as zero.
-func (s *Set) part(x uint64) (*part, uint64) { return &s.parts[x%shards], max(x, 1) }
+// Map is a set with a number for each chunk, that takes a quarter more memory.
+type Map struct {
+	parts [shards]part
+	n     int
+}
+
+// At is the number of x, to be read and set until the next call of At. What is new has zero.
+func (m *Map) At(x uint64) *uint16 {
+	p, x := place(&m.parts, x)
+	at, added := p.add(x, true)
+	if added {
+		m.n++
+	}
+	return &p.values[at]
+}
+
+// Find is At of what is there; nil for what is not.
+func (m *Map) Find(x uint64) *uint16 {
+	p, x := place(&m.parts, x)
+	at, found := p.find(x)
+	if !found {
+		return nil
+	}
+	return &p.values[at]
+}
+
+// Len is the number of what was added.
+func (m *Map) Len() int { return m.n }
+
+// Values yields the number of each, in any order.
+func (m *Map) Values(yield func(uint16)) {
+	for i := range m.parts {
+		p := &m.parts[i]
+		for at, x := range p.slots {
+			if x != 0 {
+				yield(p.values[at])
+			}
+		}
+	}
+}
+
+// place is where x is kept, and as what: never as zero.
+func place(parts *[shards]part, x uint64) (*part, uint64) { return &parts[x%shards], max(x, 1) }
 
 // find is the slot that has x, or is free for it.
 func (p *part) find(x uint64) (at int, found bool) {
+	if len(p.slots) == 0 {
+		return 0, false
+	}
 	hi, _ := bits.Mul64(x*0x9e3779b97f4a7c15, uint64(len(p.slots)))
 	for at = int(hi); ; at++ {
 		if at == len(p.slots) {
@@ -90,26 +132,33 @@ func (p *part) find(x uint64) (at int, found bool) {
 	}
 }
 
-func (p *part) add(x uint64) bool {
+func (p *part) add(x uint64, valued bool) (at int, added bool) {
 	if p.n*4 >= len(p.slots)*3 {
-		p.grow()
+		p.grow(valued)
 	}
 	at, found := p.find(x)
 	if found {
-		return false
+		return at, false
 	}
 	p.slots[at] = x
 	p.n++
-	return true
+	return at, true
 }
 
-func (p *part) grow() {
-	old := p.slots
+func (p *part) grow(valued bool) {
+	old, values := p.slots, p.values
 	p.slots = make([]uint64, max(firstSlots, len(old)*3/2))
-	for _, x := range old {
-		if x != 0 {
-			at, _ := p.find(x)
-			p.slots[at] = x
+	if valued {
+		p.values = make([]uint16, len(p.slots))
+	}
+	for i, x := range old {
+		if x == 0 {
+			continue
+		}
+		at, _ := p.find(x)
+		p.slots[at] = x
+		if valued {
+			p.values[at] = values[i]
 		}
 	}
 }

@@ -35,6 +35,39 @@ func TestTheEmptySetHasNothing(t *testing.T) {
 	}
 }
 
+func TestAMapKeepsANumberForEach(t *testing.T) {
+	var m Map
+	if m.Find(7) != nil {
+		t.Error("the empty map has 7")
+	}
+	in := map[uint64]uint16{}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 200_000 {
+		x, v := rng.Uint64N(100_000)*0x9e3779b97f4a7c15, uint16(rng.Uint32())
+		at := m.At(x)
+		if *at != in[x] {
+			t.Fatalf("%x has %d, want %d", x, *at, in[x])
+		}
+		*at, in[x] = v, v
+	}
+	var sum, want, values int
+	m.Values(func(v uint16) { sum, values = sum+int(v), values+1 })
+	for x, v := range in {
+		want += int(v)
+		if at := m.Find(x); at == nil || *at != v {
+			t.Fatalf("%x is not %d any more", x, v)
+		}
+	}
+	if m.Len() != len(in) || values != len(in) || sum != want {
+		t.Errorf("%d are in the map and %d are yielded, with a sum of %d; want %d and %d", m.Len(), values, sum, len(in), want)
+	}
+	for x := range uint64(1000) {
+		if at := m.Find(x<<40 | 1); at != nil && in[x<<40|1] == 0 {
+			t.Fatalf("%x was never added", x)
+		}
+	}
+}
+
 func TestTheSameChunkElsewhereIsAnother(t *testing.T) {
 	id := chunktest.Domain(1).Name([]byte("x"))
 	seen := map[uint64]bool{}

@@ -103,8 +103,13 @@ type Stats struct {
 	Stalled bool  // the disk does not answer at present
 }
 
-// Count is a number of chunks, and of their bytes as they are stored.
-type Count struct{ Chunks, Bytes int64 }
+// Count is a number of chunks, and of bytes.
+type Count struct {
+	Chunks int64
+	Bytes  int64 // as they are stored
+	Plain  int64 // as they are read
+	Space  int64 // that they take of packs, with the headers and the padding of their records
+}
 
 func (o Options) withDefaults() Options {
 	if o.FS == nil {
@@ -357,8 +362,15 @@ func (s *Stats) add(e Entry, n int64) {
 	if e.Class == 0 {
 		return
 	}
-	c := s.Chunks[e.Class]
-	c.Chunks += n
-	c.Bytes += n * int64(e.Length)
-	s.Chunks[e.Class] = c
+	s.Chunks[e.Class] = s.Chunks[e.Class].with(e, n)
+}
+
+// with counts n chunks more, stored as an entry says.
+func (c Count) with(e Entry, n int64) Count {
+	return c.plus(Count{1, int64(e.Length), int64(e.Size), recordSpace(int(e.Length))}, n)
+}
+
+// plus adds n times o.
+func (c Count) plus(o Count, n int64) Count {
+	return Count{c.Chunks + n*o.Chunks, c.Bytes + n*o.Bytes, c.Plain + n*o.Plain, c.Space + n*o.Space}
 }

@@ -103,25 +103,21 @@ func (n *Inspection) compare(ctx context.Context, x Index, dir string) error {
 	if err != nil {
 		return err
 	}
-	if len(clean) > countsSize {
-		clean = clean[:countsSize] // what follows is of packs that are not sealed, which are read anyway
-	}
-	n.clean = decodeCounts(clean, counts)
+	_, n.clean = decodeClean(clean, counts) // what it says of packs that are not sealed is not needed: they are read anyway
 	held, astray := map[chunk.Class]Count{}, 0
 	err = x.All(func(k Key, e Entry) error {
 		if !n.leads(k, e) && (n.clean || e.Class.Durable()) {
 			astray++
 			n.tell.Repairable("index.entry", packName(n.opts.Dir, e.Generation), e.Offset, fmt.Sprintf("chunk %v should be there, and no whole record of it is", k.ID), "the index is made again without it", n.dropIndex)
 		}
-		h := held[e.Class]
-		held[e.Class] = Count{h.Chunks + 1, h.Bytes + int64(e.Length)}
+		held[e.Class] = held[e.Class].with(e, 1)
 		return ctx.Err()
 	})
 	if err != nil {
 		return err
 	}
 	n.indexed = true
-	if n.clean && astray == 0 && !bytes.Equal(clean, encodeCounts(held)) {
+	if n.clean && astray == 0 && !bytes.Equal(encodeCounts(counts), encodeCounts(held)) {
 		n.tell.Repairable("index.figures", dir, 0, "it holds another number of chunks than was noted when the device was closed", madeAgain, n.dropIndex)
 	}
 	return nil

@@ -111,11 +111,7 @@ func (d *Device) reconcile(ctx context.Context, q *doubt, begin func()) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, c := range classes {
-		n := d.stats.Chunks[c]
-		d.stats.Chunks[c] = Count{
-			n.Chunks + now.Chunks[c].Chunks - before.Chunks[c].Chunks,
-			n.Bytes + now.Chunks[c].Bytes - before.Chunks[c].Bytes,
-		}
+		d.stats.Chunks[c] = d.stats.Chunks[c].plus(now.Chunks[c], 1).plus(before.Chunks[c], -1)
 	}
 	return nil
 }

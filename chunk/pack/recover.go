@@ -116,11 +116,9 @@ func (r *recovery) readNotes() error {
 	if err != nil {
 		return err
 	}
-	if n := countsSize; len(clean) >= n && decodeCounts(clean[:n], r.d.stats.Chunks) {
-		var ok bool
-		if r.drafts, ok = decodeDrafts(clean[n:]); ok {
-			return nil
-		}
+	var ok bool
+	if r.drafts, ok = decodeClean(clean, r.d.stats.Chunks); ok {
+		return nil
 	}
 	r.doubt = true
 	figures, err := x.Note(figuresNote) // about what the index holds, until that is counted
@@ -570,26 +568,40 @@ func (d *Device) noteClean() error {
 
 var classes = [...]chunk.Class{chunk.Cache, chunk.Data, chunk.Meta}
 
-const countsSize = 16 * len(classes)
+// decodeClean reads the note of a device that was closed. Builds before counted less, without a version: what they left is never as long as a note of this one.
+func decodeClean(note []byte, counts map[chunk.Class]Count) (drafts map[uint64]seal, ok bool) {
+	if len(note) < countsSize {
+		return nil, false
+	}
+	if drafts, ok = decodeDrafts(note[countsSize:]); ok {
+		ok = decodeCounts(note[:countsSize], counts)
+	}
+	return drafts, ok
+}
+
+const (
+	countsVersion = 2
+	countsEach    = 4 * 8
+	countsSize    = 1 + countsEach*len(classes)
+)
 
 func encodeCounts(counts map[chunk.Class]Count) []byte {
-	var b []byte
+	b := []byte{countsVersion}
 	for _, c := range classes {
-		b = binary.LittleEndian.AppendUint64(b, uint64(counts[c].Chunks))
-		b = binary.LittleEndian.AppendUint64(b, uint64(counts[c].Bytes))
+		for _, n := range []int64{counts[c].Chunks, counts[c].Bytes, counts[c].Plain, counts[c].Space} {
+			b = binary.LittleEndian.AppendUint64(b, uint64(n))
+		}
 	}
 	return b
 }
 
 func decodeCounts(b []byte, counts map[chunk.Class]Count) bool {
-	if len(b) != countsSize {
+	if len(b) != countsSize || b[0] != countsVersion {
 		return false
 	}
 	for i, c := range classes {
-		counts[c] = Count{
-			Chunks: int64(binary.LittleEndian.Uint64(b[16*i:])),
-			Bytes:  int64(binary.LittleEndian.Uint64(b[16*i+8:])),
-		}
+		at := func(n int) int64 { return int64(binary.LittleEndian.Uint64(b[1+countsEach*i+8*n:])) }
+		counts[c] = Count{Chunks: at(0), Bytes: at(1), Plain: at(2), Space: at(3)}
 	}
 	return true
 }

@@ -47,7 +47,7 @@ func newRoot(a *app) *cobra.Command {
 	)
 	add(root, "run", a.serveCommand(), a.runCommand(), a.envCommand())
 	add(root, "files", a.putCommand(), a.getCommand(), a.catCommand(), a.listCommand(), a.statCommand(), a.renameCommand(), a.removeCommand(), a.tagCommand(), a.lockCommand())
-	add(root, "admin", a.bucketCommand(), a.linkCommand(), a.deviceCommand(), a.statusCommand(), a.conflictsCommand(), a.verifyCommand(), a.fsckCommand(), a.snapshotCommand(), a.branchCommand(), a.mergeCommand(), a.logCommand(), a.diffCommand(), a.restoreCommand(), a.exportCommand(), a.importCommand(), a.gcCommand(), a.scrubCommand())
+	add(root, "admin", a.bucketCommand(), a.linkCommand(), a.deviceCommand(), a.statusCommand(), a.conflictsCommand(), a.verifyCommand(), a.fsckCommand(), a.snapshotCommand(), a.branchCommand(), a.mergeCommand(), a.logCommand(), a.diffCommand(), a.restoreCommand(), a.exportCommand(), a.importCommand(), a.gcCommand(), a.dfCommand(), a.scrubCommand())
 	root.AddCommand(a.versionCommand())
 	return root
 }

@@ -26,6 +26,10 @@ type Device struct {
 	CachedBytes      int64    `json:"cachedBytes"`
 	UsedBytes        int64    `json:"usedBytes"` // that it takes of its file system
 	FreeBytes        int64    `json:"freeBytes"` // of that
+	Content          Use      `json:"content"`   // durable, of objects
+	Meta             Use      `json:"meta"`      // durable metadata
+	Cached           Use      `json:"cached"`    // may vanish
+	PackBytes        int64    `json:"packBytes"` // of the files that these are in
 	DamagedChunks    int64    `json:"damagedChunks"`
 	UnreadableChunks int64    `json:"unreadableChunks"` // that the disk did not give since the daemon started
 	Opening          *Opening `json:"opening,omitempty"`

@@ -197,6 +197,12 @@ func TestMetricsAreDocumented(t *testing.T) {
 	} else {
 		res.Body.Close()
 	}
+	if _, err := clientOf(t, a).CreateBucket(t.Context(), admin.NewBucket{Name: "photos"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := clientOf(t, a).CountSpace(t.Context(), func(admin.SpaceEvent) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
 	families, err := a.metrics.registry.Gather()
 	if err != nil {
 		t.Fatal(err)

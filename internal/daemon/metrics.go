@@ -145,6 +145,11 @@ func (c *siteCollector) Collect(ch chan<- prometheus.Metric) {
 			ch <- m
 		}
 	}
+	if sp, err := s.admin.Space(context.Background()); err == nil {
+		for _, m := range spaceMetrics(sp) {
+			ch <- m
+		}
+	}
 	s.links.Collector().Collect(ch)
 }
 

@@ -73,7 +73,7 @@ func (d *Daemon) openSite(ctx context.Context, id *identity.Identity) (_ *site, 
 	s.segment, err = segment.Open(ctx, segment.Config{
 		FS: vfs.OS{}, Dir: d.dir.Path(dataName, federation, "segment"), ID: id.Segment, Name: id.Name, Secret: id.Secret, Restored: d.restored,
 		Chunks: s.store.chunks, Read: lazy.Store, Mend: lazy.Mend, Forward: lazy.Forward, Copied: s.copies.Await, Clock: time.Now, Rand: rand.Reader, Logger: d.log,
-		RememberRoots: rememberRoots, Sweeper: s.store.devices,
+		RememberRoots: rememberRoots, Sweeper: s.store.devices, Census: s.store.devices,
 		Scrubber: s.store.devices, ScrubEvery: time.Duration(d.cfg.Storage.Scrub), ScrubRate: int64(d.cfg.Storage.ScrubRate), Repair: lazy.Repair,
 		CollectEvery: time.Duration(d.cfg.Storage.Collect), CollectRate: int64(d.cfg.Storage.CollectRate),
 	})

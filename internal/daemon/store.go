@@ -86,11 +86,11 @@ func usageOf(d *admin.Device, st spread.Status) (disk uint64, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	used, err := diskUsage(st.Dir)
+	used, packs, err := diskUsage(st.Dir)
 	if err != nil {
 		return 0, false
 	}
-	d.FreeBytes, d.UsedBytes = free, used
+	d.FreeBytes, d.UsedBytes, d.PackBytes = free, used, packs
 	return info.Sys().(*syscall.Stat_t).Dev, true
 }
 
@@ -101,6 +101,7 @@ func deviceOf(st spread.Status) admin.Device {
 		ID: st.ID.String(), Path: st.Dir, State: string(st.State), Why: st.Why,
 		Chunks: n[chunk.Data].Chunks + n[chunk.Meta].Chunks, Bytes: n[chunk.Data].Bytes + n[chunk.Meta].Bytes,
 		CachedChunks: n[chunk.Cache].Chunks, CachedBytes: n[chunk.Cache].Bytes,
+		Content: useOf(n[chunk.Data]), Meta: useOf(n[chunk.Meta]), Cached: useOf(n[chunk.Cache]),
 		DamagedChunks: st.Stats.Corrupt, UnreadableChunks: st.Unreadable,
 	}
 	if st.State == spread.Opening {
@@ -112,9 +113,13 @@ func deviceOf(st spread.Status) admin.Device {
 	return d
 }
 
-// diskUsage is what the files below dir take of the file system; a file that was preallocated counts with all of it.
-func diskUsage(dir string) (n int64, err error) {
-	return n, filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+func useOf(c pack.Count) admin.Use {
+	return admin.Use{Chunks: c.Chunks, Bytes: c.Plain, Stored: c.Space}
+}
+
+// diskUsage is what the files below dir take of the file system, and the size of packs among them; a file that was preallocated counts with all of it.
+func diskUsage(dir string) (n, packs int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // gone meanwhile
 		}
@@ -131,6 +136,10 @@ func diskUsage(dir string) (n int64, err error) {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
 			n += st.Blocks * 512
 		}
+		if filepath.Ext(info.Name()) == ".pack" {
+			packs += info.Size()
+		}
 		return nil
 	})
+	return n, packs, err
 }

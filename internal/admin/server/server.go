@@ -60,6 +60,8 @@ func New(c Config) *Server {
 		"POST /check":                      s.check,
 		"POST /collect":                    s.collect,
 		"GET /collect":                     s.collectStatus,
+		"GET /space":                       s.space,
+		"POST /space":                      s.countSpace,
 		"GET /chunks/{chunk}":              s.explain,
 		"GET /scrub":                       s.scrubStatus,
 		"POST /scrub":                      s.startScrub,
