@@ -280,6 +280,9 @@ func (l *lifeOf) end() {
 	l.forgetOpen()
 	l.collect()
 	l.wantNoGarbage()
+	if found := checked(l.t, l.Segment); len(found) > 0 {
+		l.t.Errorf("a check finds %v", found)
+	}
 	l.check()
 	l.restart()
 	l.check()

@@ -165,6 +165,15 @@ func TestALookFindsASoundSegmentSound(t *testing.T) {
 	}
 }
 
+// checked is what a check of a segment that serves finds.
+func checked(t testing.TB, s *Segment) (found []finding.Finding) {
+	t.Helper()
+	if _, err := s.Check(context.Background(), CheckOptions{Tell: func(f finding.Finding) { found = append(found, f) }, Progress: func(CheckReport) {}}); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
 func TestACheckOfASegmentThatServes(t *testing.T) {
 	l := lived(t)
 	var found []finding.Finding

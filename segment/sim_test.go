@@ -633,6 +633,10 @@ func (m *sim) finish(t *testing.T, seed uint64, trace *strings.Builder) {
 			t.Errorf("seed %d, settled: %v", seed, err)
 			return
 		}
+		if found := checked(t, s.Segment); len(found) > 0 {
+			t.Errorf("seed %d, settled: a check of %s finds %v", seed, s.Name(), found)
+			return
+		}
 	}
 	for _, id := range all {
 		roots := m.roots(id)

@@ -20,6 +20,7 @@ import (
 	"github.com/edgefs/edgefs/internal/admin"
 	"github.com/edgefs/edgefs/internal/config"
 	"github.com/edgefs/edgefs/internal/daemon"
+	"github.com/edgefs/edgefs/internal/datadir"
 	"github.com/edgefs/edgefs/internal/finding"
 	"github.com/edgefs/edgefs/segment"
 )
@@ -316,5 +317,138 @@ func TestKeysBecomeFiles(t *testing.T) {
 		if err != nil || !bytes.Equal(got, content) {
 			t.Errorf("%q: %q, %v", key, got, err)
 		}
+	}
+}
+
+// several is a segment with two devices.
+func several(t *testing.T) (dir, second string, want map[string][]byte) {
+	dir, want = made(t)
+	second = filepath.Join(t.TempDir(), "second")
+	s, err := start(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stop()
+	if _, err := s.c.AddDevice(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 60 { // where each goes follows from its name
+		key, content := fmt.Sprintf("more/%d", i), make([]byte, 100_000)
+		_, _ = rand.NewChaCha8([32]byte{9, byte(i)}).Read(content)
+		want[key] = content
+		s.put(key, content)
+	}
+	return dir, second, want
+}
+
+func TestSeveralDevicesAreCheckedTogether(t *testing.T) {
+	dir, second, want := several(t)
+	out := filepath.Join(t.TempDir(), "out")
+	r, err := look(t, Options{Dir: dir, Data: true, Salvage: out})
+	if err != nil || r.Damage > 0 || r.Devices != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	salvaged(t, out, want, true, "")
+	elsewhere := second + ".away"
+	if err := os.Rename(second, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	r, err = look(t, Options{Dir: dir})
+	if err != nil || r.Kinds["device.missing"] != 1 || r.Kinds["content.missing"] == 0 {
+		t.Errorf("without the second: %+v, %v", r.Kinds, err)
+	}
+	if err := os.Rename(elsewhere, second); err != nil {
+		t.Fatal(err)
+	}
+	list, err := filepath.Glob(filepath.Join(dir, "data", "*", "devices"))
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	whole, err := os.ReadFile(list[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(whole); at += 9 {
+		b := bytes.Clone(whole)
+		b[at] ^= 1
+		if err := os.WriteFile(list[0], b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		visit := visit{o: Options{Progress: func(string, int64, int64) {}}, report: newReport(Options{}), tell: func(f finding.Finding) {
+			if f.Kind == "devices" {
+				found++
+			}
+		}}
+		visit.dir, err = datadir.Look(dir)
+		if err == nil {
+			err = visit.identify()
+		}
+		if err == nil {
+			err = visit.openDevices(t.Context())
+		}
+		if err := errors.Join(err, visit.close(), visit.dir.Close()); err != nil || found != 1 {
+			t.Fatalf("byte %d of the list: %d found, %v", at, found, err)
+		}
+	}
+}
+
+func TestACheckThatIsStopped(t *testing.T) {
+	dir, _ := made(t)
+	ctx, stop := context.WithCancel(t.Context())
+	o := Options{Dir: dir, Data: true, Tell: func(finding.Finding) {}, Progress: func(phase string, _, _ int64) {
+		if phase == "packs" {
+			stop()
+		}
+	}}
+	if _, err := Check(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
+	if r, err := look(t, Options{Dir: dir}); err != nil || r.Damage > 0 {
+		t.Errorf("afterwards: %+v, %v", r, err)
+	}
+}
+
+// TestStatesArePutAsideWhileOneIsWhole damages the newest state, and then both: of those none is touched.
+func TestStatesArePutAsideWhileOneIsWhole(t *testing.T) {
+	dir, want := made(t)
+	s, err := start(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want["again"] = []byte("again")
+	s.put("again", want["again"])
+	s.stop()
+	states, err := filepath.Glob(filepath.Join(dir, "data", "*", "segment", "state-*"))
+	if err != nil || len(states) != 2 {
+		t.Fatal(states, err)
+	}
+	spoil := func(name string) {
+		b, err := os.ReadFile(name)
+		if err == nil {
+			b[len(b)/2] ^= 1
+			err = os.WriteFile(name, b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := func([]Repair) error { return nil }
+	spoil(states[0])
+	spoil(states[1])
+	r, err := look(t, Options{Dir: dir, Repair: all})
+	if err != nil || len(r.Repairs) > 0 || r.Kinds["state.none"] != 1 {
+		t.Errorf("both are damaged: %v, %+v, %v", r.Kinds, r.Repairs, err)
+	}
+	spoil(states[0])
+	r, err = look(t, Options{Dir: dir, Repair: all})
+	if err != nil || len(r.Repairs) != 1 || r.Damage > 0 {
+		t.Errorf("one is: %v, %+v, %v", r.Findings, r.Repairs, err)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(states[1]), "aside", filepath.Base(states[1]))); err != nil {
+		t.Error(err)
+	}
+	if err := serves(t, dir, want); err != nil {
+		t.Error(err)
 	}
 }

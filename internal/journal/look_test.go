@@ -73,7 +73,7 @@ func TestALookFindsDamageThatOnlyOthersMind(t *testing.T) {
 	fs, _ = several(t, 60, 3000)
 	flip(t, fs, logs(t, fs)[1], dataStart+3*vfs.Align+100)
 	found, e := checkAll(t, fs, 59)
-	if len(found) > 0 && found[0].Kind != "log.old" || e.Last != 60 {
+	if len(found) != 1 || found[0].Kind != "log.old" || e.Last != 60 {
 		t.Errorf("not needed: %v, %+v", found, e)
 	}
 }
