@@ -145,7 +145,7 @@ func TestNoDamageMeansThatAllIsServed(t *testing.T) {
 	if n == 0 {
 		n = 25
 		if testing.Short() {
-			n = 4
+			n = 2
 		}
 	}
 	sound, repaired := 0, 0
