@@ -108,7 +108,7 @@ func (b *bench) ask(ctx context.Context, d *pack.Device, n int, absent bool) (me
 	for i := range ids {
 		k := rand.Int64N(b.chunks)
 		if absent {
-			k += b.chunks
+			k += 1 << 40
 		}
 		ids[i] = domain.Name(numbered(buf, k))
 	}
