@@ -117,7 +117,12 @@ func TestWhatWasDeletedIsNotSalvaged(t *testing.T) {
 	if err := b.foldSeals(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	l.put(b, "late", blob(1))
+	if err := l.foldAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	l.delete(b, "k5")
+	l.delete(b, "late")
 	l.close()
 	device, err := pack.Inspect(t.Context(), pack.InspectOptions{FS: l.fs, Dir: "device", Index: l.index}, func(finding.Finding) {})
 	if err != nil {
@@ -144,7 +149,7 @@ func TestWhatWasDeletedIsNotSalvaged(t *testing.T) {
 	if len(current) != 27 || current["k3"] || current["k4"] || current["k5"] {
 		t.Errorf("current are %d: %v", len(current), current)
 	}
-	if all["k3"] > 0 || all["k4"] != 1 || all["k5"] != 1 || all["k6"] != 1 {
+	if all["k3"] > 0 || all["late"] > 0 || all["k4"] != 1 || all["k5"] != 1 || all["k6"] != 1 {
 		t.Errorf("salvaged are %v", all)
 	}
 }
