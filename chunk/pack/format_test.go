@@ -204,3 +204,49 @@ func FuzzOpen(f *testing.F) {
 		must(t, d.Close())
 	})
 }
+
+// FuzzFooter opens a device with a pack whose footer is whole, checksums and all, and says whatever it likes. Nothing that it leads to is served unless its name is
+// right, nothing panics, and what is put later is kept.
+func FuzzFooter(f *testing.F) {
+	_, list := goldenRecords()
+	for _, r := range list {
+		f.Add(r.offset, r.length, r.size, byte(r.class), byte(r.codec), r.sum, int64(3*vfs.Align), uint32(1), false)
+	}
+	f.Add(int64(1<<40), uint32(chunk.MaxSize), uint32(chunk.MaxSize), byte(2), byte(1), uint32(0), int64(3*vfs.Align), uint32(3), true)
+	f.Fuzz(func(t *testing.T, offset int64, length, size uint32, class, codec byte, sum uint32, at int64, count uint32, twice bool) {
+		at, count = dataStart+(at&0xffff), count%64
+		_, list := goldenRecords()
+		r := record{list[0].key, goldenPack.generation, offset, length, size, chunk.Class(class), Codec(codec), sum}
+		footer := make([]byte, int(count)*recordSize)
+		for n := range int(count) {
+			if !twice {
+				r.key.ID[31] = byte(n)
+			}
+			r.encode(&goldenDevice, footer[n*recordSize:])
+		}
+		opts := inMemory()
+		goldenFiles(t, opts, true)
+		w, err := opts.FS.Open(packName(opts.Dir, goldenPack.generation), vfs.Write)
+		must(t, err)
+		_, err = w.WriteAt(footer, at)
+		must(t, err)
+		head := make([]byte, infoSize)
+		seal{goldenPack.generation, at, count, payloadSum(footer)}.encode(head)
+		_, err = w.WriteAt(head, sealStart)
+		must(t, err)
+
+		s := open(t, opts)
+		ids := []chunk.ID{list[0].key.ID, list[1].key.ID}
+		_ = s.Device.Open(goldenDomain, chunk.Data).Get(t.Context(), ids, func(chunk.Chunk) error { return nil })
+		chunks := chunktest.Chunks(crashDomain, 1, 3, 500)
+		must(t, s.Device.Open(crashDomain, chunk.Data).Put(t.Context(), chunks))
+		sweep, err := s.Condemn(t.Context(), []chunk.Domain{goldenDomain}, nothing)
+		must(t, err)
+		_, err = sweep.Expunge(t.Context(), nothing)
+		must(t, err)
+		_, _ = sweep.Compact(t.Context(), chunk.Compaction{Dead: 1})
+		sweep.End()
+		s.reopen()
+		s.wantHeld(chunk.Data, chunks)
+	})
+}

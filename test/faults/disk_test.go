@@ -186,6 +186,7 @@ func TestADiskThatFailsToSyncIsNotWrittenToAgain(t *testing.T) {
 	w.until("written to", func(d admin.Device) bool { return d.Chunks > 20 })
 	w.disk.all("sync", fault{err: syscall.EIO})
 	w.until("failed", in("failed"))
+	w.put(w.objects()) // what was on its way to the disk is there then
 	writes, syncs := w.disk.count("write"), w.disk.count("sync")
 	before := w.objects()
 	w.put(before)
