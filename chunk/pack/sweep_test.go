@@ -112,7 +112,7 @@ func TestAnEmptyDeviceIsCollectedToNothing(t *testing.T) {
 	}
 	last := s.last
 	s.reopen()
-	if s.last != last {
+	if s.last < last { // a start that is in doubt leaves some out
 		t.Errorf("the highest number is %d after a start, was %d: a place would be used twice", s.last, last)
 	}
 	s.wantAbsent(append(durable, cached...))
