@@ -18,6 +18,8 @@ type Marker struct {
 	Salt uint64
 	// Name is told of each chunk that is reached, often more than once, with what was said of a manifest that reaches it.
 	Name func(id chunk.ID, of string)
+	// Sized, unless nil, is told of each piece of payload, with its bytes, just before Name.
+	Sized func(id chunk.ID, size int64)
 
 	waiting []waiting
 }
@@ -43,6 +45,9 @@ func (m *Marker) Mark(ctx context.Context, c Manifest, of string) error {
 
 func (m *Marker) entries(l list, of string) {
 	for _, e := range l.entries {
+		if m.Sized != nil && l.level == 0 {
+			m.Sized(e.ID, e.Size)
+		}
 		m.Name(e.ID, of)
 		if l.level > 0 && m.Walked.Add(idset.Of(e.ID)^m.Salt) {
 			m.waiting = append(m.waiting, waiting{e, l.level - 1, of})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 // CollectOptions say how chunks are collected.
 type CollectOptions struct {
 	chunk.Compaction // but for Done
+	// Forget are buckets of which all states are forgotten first that are remembered.
+	Forget []BucketID
 	// Progress, unless nil, is told how far it is, by one goroutine.
 	Progress func(CollectProgress)
 }
@@ -49,6 +52,7 @@ type CollectReport struct {
 	Gone      chunk.Swept     `json:"gone"`      // that were, and are removed
 	Compacted chunk.Compacted `json:"compacted"`
 	Kept      []string        `json:"kept,omitempty"` // segments for which everything is kept: what they may still ask for is not known
+	History   []KeptHistory   `json:"history,omitempty"`
 }
 
 // CollectStatus is what is known of collections.
@@ -153,6 +157,9 @@ func (c *collection) run(ctx context.Context) (err error) {
 		return err
 	}
 	c.tell(CollectFolds, 0)
+	if err := c.forget(ctx); err != nil {
+		return err
+	}
 	if err := c.s.foldEach(ctx); err != nil {
 		return err
 	}
@@ -169,7 +176,7 @@ func (c *collection) run(ctx context.Context) (err error) {
 		err := c.cycle(ctx, part, parts)
 		switch {
 		case errors.Is(err, errMany):
-			part, parts, c.report.Reached = 0, 2*parts, 0
+			part, parts, c.report.Reached, c.report.History = 0, 2*parts, 0, nil
 			c.countSpace()
 		case err != nil:
 			return err
@@ -207,6 +214,20 @@ func (c *collection) takeSpace(ctx context.Context, r *reached) error {
 // ownersCost is how many times what a mark comes by it may come by to tell buckets apart: branches share trees, and each is walked for itself then.
 const ownersCost = 4
 
+// forget forgets what is not to be remembered any longer, and what it was asked to.
+func (c *collection) forget(ctx context.Context) error {
+	for _, id := range c.o.Forget {
+		b := c.s.bucket(id)
+		if b == nil {
+			return fmt.Errorf("forget states of bucket %v: %w", id, ErrNoSuchBucket)
+		}
+		if err := b.forgetRoots(ctx); err != nil {
+			return err
+		}
+	}
+	return c.s.forgetOld(ctx)
+}
+
 // cycle is condemn, barrier, second mark, expunge.
 func (c *collection) cycle(ctx context.Context, part, parts uint64) error {
 	c.s.frozen.forget()
@@ -223,6 +244,7 @@ func (c *collection) cycle(ctx context.Context, part, parts uint64) error {
 	defer sweep.End()
 	c.report.Condemned = c.report.Condemned.Add(sweep.Condemned())
 	named := first.named
+	c.report.History = addHistory(c.report.History, first.history) // to the second mark what the first has walked is in use
 	first = nil
 
 	// From here on what is condemned is absent for those who write. What was held before, for somebody who has not committed yet, he has listed: the
@@ -314,8 +336,12 @@ func (s *Segment) collecting(ctx context.Context) {
 	if every <= 0 || s.cfg.Sweeper == nil {
 		return
 	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	p := s.pressure()
+	if last, err := s.lastCollection(ctx); err == nil && last != nil && last.Ended.Before(p.ended) {
+		p.ended = last.Ended // however short a segment runs, it collects
+	}
+	look := time.NewTicker(min(every, collectLook))
+	defer look.Stop()
 	seen := uint64(0)
 	for {
 		select {
@@ -323,12 +349,15 @@ func (s *Segment) collecting(ctx context.Context) {
 			return
 		case <-s.failure.ch:
 			return
-		case <-tick.C:
+		case <-look.C:
 		}
-		if s.LogEnd() == seen { // nothing was written since the last one ended
+		stored, listed, scarce := s.usage()
+		why := p.due(s.cfg.Clock(), every, stored, listed, scarce)
+		if why == "" || s.LogEnd() == seen && !s.keepsHistory() { // nothing was written, nor is anything forgotten, since the last one ended
 			continue
 		}
 		r, err := s.Collect(ctx, CollectOptions{Compaction: chunk.Compaction{Rate: s.cfg.CollectRate}})
+		p = s.pressure()
 		switch {
 		case err == nil:
 			if len(r.Kept) > 0 && s.cfg.Census != nil { // else it was counted with the collection
@@ -337,9 +366,36 @@ func (s *Segment) collecting(ctx context.Context) {
 				}
 			}
 			seen = s.LogEnd()
-			s.cfg.Logger.Info("chunks were collected", "gone", r.Gone.Chunks, "bytes", r.Gone.Bytes, "freed", r.Compacted.Freed, "kept for", r.Kept)
+			s.cfg.Logger.Info("chunks were collected", "because", why, "gone", r.Gone.Chunks, "bytes", r.Gone.Bytes, "freed", r.Compacted.Freed, "kept for", r.Kept)
 		case ctx.Err() == nil && !errors.Is(err, ErrCollecting):
 			s.cfg.Logger.Warn("chunks are not collected, trying again", "error", err)
 		}
 	}
+}
+
+// pressure is what the next collections are measured by, as of now.
+func (s *Segment) pressure() pressure {
+	stored, listed, _ := s.usage()
+	return pressure{s.cfg.Clock(), stored, listed}
+}
+
+// usage are the bytes of durable chunks and of objects that buckets list, and whether room is short.
+func (s *Segment) usage() (stored, listed int64, scarce bool) {
+	if s.cfg.Usage != nil {
+		stored, scarce = s.cfg.Usage()
+	}
+	for _, b := range s.allBuckets() {
+		if b.waits() == nil && !b.gone() {
+			listed += b.Stats().Bytes
+		}
+	}
+	return stored, listed, scarce
+}
+
+// keepsHistory says whether states are remembered that keep something, so that there is something to collect when they are forgotten.
+func (s *Segment) keepsHistory() bool {
+	s.collects.mu.Lock()
+	defer s.collects.mu.Unlock()
+	last := s.collects.last
+	return last == nil || slices.ContainsFunc(last.History, func(k KeptHistory) bool { return k.Bytes > 0 })
 }

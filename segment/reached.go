@@ -27,6 +27,9 @@ type reached struct {
 	listed dedup.Listed
 	later  []heldRoot // that documents of the local bucket name
 
+	history []*KeptHistory // what only states that are remembered reach, for each bucket
+	past    past           // the state that is walked, if it is one of these
+
 	told  func(id chunk.ID, why string, b *Bucket, key string) // of each chunk that is named; nil for nobody
 	named int64                                                // chunks, with repetition
 	step  func(named int64)                                    // progress
@@ -142,7 +145,7 @@ func (r *reached) mark(ctx context.Context) error {
 
 // marker finds what manifests reach whose nodes are in a store.
 func (r *reached) marker(nodes chunk.Store, why string, b *Bucket) *dedup.Marker {
-	return &dedup.Marker{Nodes: nodes, Walked: &r.lists, Salt: r.salt(b), Name: func(id chunk.ID, key string) {
+	return &dedup.Marker{Nodes: nodes, Walked: &r.lists, Salt: r.salt(b), Sized: r.sized, Name: func(id chunk.ID, key string) {
 		r.name(id, b)
 		if r.told != nil {
 			r.told(id, why, b, key)
@@ -209,6 +212,8 @@ func (m *markers) flush(ctx context.Context) error {
 func (r *reached) remembered(v *Version) error {
 	h, err := r.s.rememberedRoot(v)
 	if err == nil {
+		h.past.kept = r.pastOf(h.b)
+		h.past.until = h.past.kept.state(h.past.at, r.s.cfg.Clock(), r.s.cfg.RememberFor)
 		r.later = append(r.later, h)
 	}
 	return err
@@ -230,7 +235,7 @@ func (s *Segment) rememberedRoot(v *Version) (h heldRoot, _ error) {
 		return h, fmt.Errorf("root of bucket %v: %w", id, ErrNoSuchBucket)
 	}
 	n, err := b.newBase(0, foldItem{root: e.root, stats: e.stats})
-	return heldRoot{"remembered as of " + e.time.Time().UTC().Format(momentFormat), b, n}, err
+	return heldRoot{why: "remembered as of " + e.time.Time().UTC().Format(momentFormat), b: b, n: n, past: past{at: e.time}}, err
 }
 
 // root names what a state of a bucket reaches. It asks no peer.
@@ -239,6 +244,7 @@ func (r *reached) root(ctx context.Context, h heldRoot) error {
 	if n.here != nil {
 		n = n.here
 	}
+	r.past = h.past
 	ms := r.markers(h.why, h.b)
 	node := func(id chunk.ID) {
 		r.name(id, h.b)

@@ -187,46 +187,66 @@ func (b *Bucket) lastRoot(ctx context.Context, from HLC) (*rootEntry, error) {
 	return nil, nil
 }
 
-// How long roots are remembered: all of them for a day, then one an hour for a month, then one a day for a year.
+// How many roots are remembered: all of the last day, one an hour of a month, one a day of what is before that.
 const (
 	rootsAll    = 24 * time.Hour
 	rootsHourly = 30 * 24 * time.Hour
-	rootsDaily  = 365 * 24 * time.Hour
 )
 
-// rootSlot is the stretch of time of which one root is kept, the first; false when none is kept any more.
-func rootSlot(t, now time.Time) (time.Time, bool) {
+// rootSlot is the stretch of time of which one root is kept, the first.
+func rootSlot(t, now time.Time) time.Time {
 	switch age := now.Sub(t); {
 	case age <= rootsAll:
-		return t, true
+		return t
 	case age <= rootsHourly:
-		return t.Truncate(time.Hour), true
-	case age <= rootsDaily:
-		return t.Truncate(24 * time.Hour), true
+		return t.Truncate(time.Hour)
 	}
-	return time.Time{}, false
+	return t.Truncate(24 * time.Hour)
 }
 
-// thinRoots forgets what is not to be remembered any longer.
+// thinRoots forgets what is not to be remembered any longer. Of what is older than the segment remembers the newest stays: until the next one is as old, it is what
+// the bucket was then.
 func (b *Bucket) thinRoots(ctx context.Context, now time.Time) error {
 	var drop []HLC
 	var newer *rootEntry // the one looked at before, and its slot
 	var slot time.Time
+	past := false
 	for e, err := range b.roots(ctx, ^HLC(0)) {
 		if err != nil {
 			return err
 		}
-		at, keep := rootSlot(e.time.Time(), now)
-		if !keep {
+		if past {
 			drop = append(drop, e.time)
 			continue
 		}
+		past = now.Sub(e.time.Time()) > b.s.cfg.RememberFor
+		at := rootSlot(e.time.Time(), now)
 		if newer != nil && at.Equal(slot) && now.Sub(e.time.Time()) > rootsAll {
 			drop = append(drop, newer.time)
 		}
 		newer, slot = e, at
 	}
 	return b.dropRoots(ctx, drop)
+}
+
+// forgetOld forgets, of each bucket, what is not to be remembered any longer: of those that nobody writes to, too.
+func (s *Segment) forgetOld(ctx context.Context) error {
+	now := s.cfg.Clock()
+	for _, b := range s.allBuckets() {
+		if b.id == FederationBucket || b.id == localBucket {
+			continue
+		}
+		var err error
+		if b.gone() || s.cfg.RememberFor < 0 {
+			err = b.forgetRoots(ctx)
+		} else {
+			err = b.thinRoots(ctx, now)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *Bucket) forgetRoots(ctx context.Context) error {

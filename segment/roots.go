@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 )
 
 // rootSet is what a segment's chunks are reached from, as of one position of its log.
@@ -18,6 +19,15 @@ type heldRoot struct {
 	why string
 	b   *Bucket
 	n   *base
+
+	past past
+}
+
+// past is a state that is remembered, of when, and until when.
+type past struct {
+	kept  *KeptHistory // of its bucket; nil for what is no such state
+	at    HLC
+	until time.Time
 }
 
 // heldOverlay is what records since a base made of keys, and the records: those too that later ones have undone, for a fold that is under way may not have
@@ -34,7 +44,7 @@ const stateRoot = "state that a start begins from"
 
 func (r *rootSet) add(why string, b *Bucket, n *base) {
 	if !n.heads.IsZero() || !n.history.IsZero() || !n.id.IsZero() {
-		r.roots = append(r.roots, heldRoot{why, b, n})
+		r.roots = append(r.roots, heldRoot{why: why, b: b, n: n})
 	}
 }
 

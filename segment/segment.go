@@ -44,6 +44,8 @@ type Config struct {
 	CollectEvery time.Duration
 	// CollectRate bounds what that copies to give room back, in bytes a second. Default: nothing does.
 	CollectRate int64
+	// Usage tells the bytes of durable chunks, and whether a device is almost full: chunks are then collected sooner. Default: nothing is known of that.
+	Usage func() (stored int64, scarce bool)
 
 	// Scrubber reads the chunks that are here, and finds what is damaged. Default: nobody does.
 	Scrubber chunk.Scrubber
@@ -84,6 +86,8 @@ type Config struct {
 
 	// RememberRoots is how often, at the most, what a bucket is is written down, so that it can be read as of then. Default: never.
 	RememberRoots time.Duration
+	// RememberFor is how long that can be read; what only such states have is not collected. Default: a year. Less than 0: what is remembered is forgotten.
+	RememberFor time.Duration
 
 	markMost int // chunks that a mark knows of at the most: for tests
 
@@ -126,6 +130,9 @@ func (c *Config) setDefaults() {
 		if *d.v == 0 {
 			*d.v = d.n
 		}
+	}
+	if c.RememberFor == 0 {
+		c.RememberFor = 365 * 24 * time.Hour
 	}
 	if c.LosersEvery == 0 {
 		c.LosersEvery = time.Minute

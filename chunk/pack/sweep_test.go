@@ -428,3 +428,36 @@ func TestEveryCrashPointOfACollection(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAStartBringsBackGoesWithTheNextCycle is about a pack that is not sealed when the device is opened: all that is whole in it may have been acknowledged, so what was removed of it comes back.
+func TestWhatAStartBringsBackGoesWithTheNextCycle(t *testing.T) {
+	opts := inMemory()
+	opts.PackSize = 1 << 20 // one pack takes all
+	s := open(t, opts)
+	durable, _ := s.fill(1)
+	kept, dead := durable[:10], durable[10:]
+	sweep, err := s.Condemn(t.Context(), []chunk.Domain{crashDomain}, keeping(kept))
+	must(t, err)
+	_, err = sweep.Expunge(t.Context(), keeping(kept))
+	must(t, err)
+	sweep.End() // the power goes before the pack does
+	s.wantAbsent(dead)
+	s.reopen()
+	missing, err := s.Device.Open(crashDomain, chunk.Data).Missing(t.Context(), chunktest.IDs(dead))
+	must(t, err)
+	if len(missing) == len(dead) {
+		t.Fatal("nothing came back, and the test shows nothing")
+	}
+	before, _ := s.packed()
+	gone, done := s.collect(keeping(kept))
+	if int(gone.Chunks) < len(dead)-len(missing) || done.Freed == 0 {
+		t.Errorf("%+v are gone of %d that came back, %+v", gone, len(dead)-len(missing), done)
+	}
+	s.wantAbsent(dead)
+	s.reopen()
+	s.wantAbsent(dead)
+	s.wantHeld(chunk.Data, kept)
+	if after, _ := s.packed(); after > before/2 {
+		t.Errorf("%d bytes of packs, %d before", after, before)
+	}
+}

@@ -37,18 +37,30 @@ func (a *app) gcRunCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Remove what nothing reaches, and give its space back",
 		Long: `Remove what nothing reaches, and give its space back. Interrupted, it stops where it is: what was removed stays removed, and nothing else is
-touched. What has become of no use while it ran goes with the next one.`,
+touched. What has become of no use while it ran goes with the next one.
+
+A bucket that was written to is remembered as it was, every ten minutes, for as long as the configuration says (storage.history, a week): what was deleted
+takes space as long as a remembered state has it, and the answer says how much that is. --forget-history forgets these states of a bucket at once:
+it cannot be read as of a time before now any more (BUCKET@2h), but for its snapshots.`,
 		Example: `  edgefs gc run
+  edgefs gc run --forget-history photos
   edgefs gc run --rate 20MiB --dead 50
   edgefs gc run --json`,
 		Args: cobra.NoArgs,
 		RunE: a.asking(func(cmd *cobra.Command, client *admin.Client, _ []string) error {
 			q.Rate = int64(rate)
+			if len(q.ForgetHistory) > 0 {
+				if err := a.confirm(cmd.Context(), "Forget for ever what %s was, but for snapshots", strings.Join(q.ForgetHistory, ", ")); err != nil {
+					return err
+				}
+			}
 			return a.gcRun(cmd, client, q)
 		}),
 	}
 	c.Flags().IntVar(&q.Dead, "dead", 30, "copy the rest of files of which this part is of no use, in percent; 100: none")
 	c.Flags().Var(&rate, "rate", "bytes a second that are copied at the most, as 20MiB; 0: nothing bounds it")
+	c.Flags().StringSliceVar(&q.ForgetHistory, "forget-history", nil, "buckets of which it is forgotten first how they were")
+	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	return c
 }
 
@@ -84,6 +96,15 @@ func writeCollection(w io.Writer, c admin.Collection) {
 	if c.Compacted.Dead > 0 {
 		fmt.Fprintf(w, "%s are still to be given back\n", bytesText(c.Compacted.Dead))
 	}
+	for _, k := range c.History {
+		fmt.Fprintln(w, historyText(k))
+	}
+}
+
+// historyText says what keeps content that was deleted.
+func historyText(k admin.KeptHistory) string {
+	return fmt.Sprintf("%s that were deleted are kept by %s of %s, until %s (edgefs gc run --forget-history %[3]s)",
+		bytesText(k.Bytes), counted(int64(k.States), "remembered state"), printable(k.Bucket), stamp(k.Until))
 }
 
 func (a *app) gcStatusCommand() *cobra.Command {
@@ -115,10 +136,15 @@ func writeCollectStatus(w io.Writer, s admin.CollectStatus) {
 	case s.Every == "0s":
 		line("now", "nothing; it runs when it is asked to")
 	default:
-		line("now", "nothing; it runs every %s where something was written", s.Every)
+		line("now", "nothing; it runs every %s where something was written, and sooner when room is short", s.Every)
 	}
 	if c := s.Last; c != nil {
 		line("last", "%s: %s removed, %s; %s given back", stamp(c.Ended), counted(c.Gone.Chunks, "chunk"), bytesText(c.Gone.Bytes), bytesText(c.Compacted.Freed))
+	}
+	if s.Last != nil {
+		for _, k := range s.Last.History {
+			line("history", "%s", historyText(k))
+		}
 	}
 	if s.Failed != "" {
 		line("failed", "%s", s.Failed)

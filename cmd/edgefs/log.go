@@ -18,8 +18,8 @@ func (a *app) logCommand() *cobra.Command {
 		Use:   "log BUCKET[/KEY]",
 		Short: "Tell what happened to a bucket, or to a file",
 		Long: `Tell what happened to a bucket, the newest first: snapshots, branches and merges, and its states that this segment remembers, with how many
-writes of which segment came since the one before. A bucket that was written to is remembered every ten minutes for a day, every hour for a month
-and every day for a year; BUCKET@TIME is the last such state, or snapshot made here, at that time, as 2026-11-20T12:00:00Z, 20261120T120000Z or 2h for two hours ago.
+writes of which segment came since the one before. A bucket that was written to is remembered every ten minutes for a day, and every hour for a week
+(storage.history); BUCKET@TIME is the last such state, or snapshot made here, at that time, as 2026-11-20T12:00:00Z, 20261120T120000Z or 2h for two hours ago.
 
 Of a file: its versions, by whom and when. A bucket without versioning has the last one only.`,
 		Example: `  edgefs log photos

@@ -13,6 +13,8 @@ import (
 type CollectRequest struct {
 	Dead int   `json:"dead,omitempty"` // percent of a file of chunks that must be of no use for the rest to be copied; 0: 30
 	Rate int64 `json:"rate,omitempty"` // bytes a second that are copied at the most; 0: nothing bounds it
+	// ForgetHistory are buckets whose remembered states are forgotten first: they cannot be read as of a time any more, but for their snapshots.
+	ForgetHistory []string `json:"forgetHistory,omitempty"`
 }
 
 // Swept is a number of chunks, and of their bytes as they were stored.
@@ -39,6 +41,17 @@ type Collection struct {
 	Gone      Swept     `json:"gone"`      // removed
 	Compacted Compacted `json:"compacted"`
 	Kept      []string  `json:"kept,omitempty"` // segments for which everything is kept: nothing was collected
+	// History is what only remembered states of buckets keep, the most bytes first.
+	History []KeptHistory `json:"history,omitempty"`
+}
+
+// KeptHistory is content that only states of a bucket reach which are remembered, so that it can be read as of a time.
+type KeptHistory struct {
+	Bucket string    `json:"bucket"`
+	States int       `json:"states"`
+	Chunks int64     `json:"chunks"`
+	Bytes  int64     `json:"bytes"` // before they are compressed
+	Until  time.Time `json:"until"` // when the last of it is forgotten by itself
 }
 
 // CollectEvent is a line of the answer to a [CollectRequest]: how far it is. The last has Done set; when none has, the collection was broken off.

@@ -71,6 +71,8 @@ type Storage struct {
 	Collect Duration `json:"collect"`
 	// CollectRate is how many bytes a second that copies at the most, to give the room of others back; 0: nothing bounds it.
 	CollectRate Size `json:"collectRate"`
+	// History is for how long buckets can be read as they were; what was deleted takes space until then. 0: nothing is remembered.
+	History Duration `json:"history"`
 	// Scrub is how often all chunks of a device are read and checked; 0: only when asked to.
 	Scrub Duration `json:"scrub"`
 	// ScrubRate is how many bytes a second that reads of a device at the most; 0: nothing bounds it.
@@ -93,7 +95,7 @@ func Default() Config {
 		Admin:         Admin{Listen: Off},
 		Link:          Link{Listen: "127.0.0.1:9001", CopyTimeout: Duration(10 * time.Second)},
 		Metrics:       Metrics{Listen: "127.0.0.1:9002"},
-		Storage:       Storage{Reserve: 64 << 20, Collect: Duration(6 * time.Hour), CollectRate: 64 << 20, Scrub: Duration(14 * 24 * time.Hour), ScrubRate: 32 << 20},
+		Storage:       Storage{Reserve: 64 << 20, Collect: Duration(6 * time.Hour), CollectRate: 64 << 20, History: Duration(7 * 24 * time.Hour), Scrub: Duration(14 * 24 * time.Hour), ScrubRate: 32 << 20},
 		Log:           Log{Level: "info", Format: "text"},
 		Memory:        400 << 20,
 		ShutdownGrace: Duration(10 * time.Second),

@@ -44,6 +44,9 @@ func (c Config) Validate() error {
 	if c.Storage.CollectRate < 0 {
 		fault("storage.collectRate", "%v: want a size, as 64MiB, or 0 for no bound", c.Storage.CollectRate)
 	}
+	if c.Storage.History < 0 {
+		fault("storage.history", "%v: want a time, as 168h, or 0s for none", c.Storage.History)
+	}
 	if c.Storage.Scrub < 0 {
 		fault("storage.scrub", "%v: want a time, as 336h, or 0s for never", c.Storage.Scrub)
 	}

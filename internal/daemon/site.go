@@ -68,12 +68,16 @@ func (d *Daemon) openSite(ctx context.Context, id *identity.Identity) (_ *site, 
 	if s.store, err = openStore(ctx, where, d.cfg.Storage, d.log); err != nil {
 		return nil, err
 	}
+	remember, history := rememberRoots, time.Duration(d.cfg.Storage.History)
+	if history == 0 {
+		remember, history = 0, -1
+	}
 	lazy := isgw.NewLazy(isgw.LazyConfig{Chunks: s.store.chunks, Logger: d.log})
 	s.copies = isgw.NewCopies(time.Duration(d.cfg.Link.CopyTimeout))
 	s.segment, err = segment.Open(ctx, segment.Config{
 		FS: vfs.OS{}, Dir: d.dir.Path(dataName, federation, "segment"), ID: id.Segment, Name: id.Name, Secret: id.Secret, Restored: d.restored,
 		Chunks: s.store.chunks, Read: lazy.Store, Mend: lazy.Mend, Forward: lazy.Forward, Copied: s.copies.Await, Clock: time.Now, Rand: rand.Reader, Logger: d.log,
-		RememberRoots: rememberRoots, Sweeper: s.store.devices, Census: s.store.devices,
+		RememberRoots: remember, RememberFor: history, Sweeper: s.store.devices, Usage: s.store.usage, Census: s.store.devices,
 		Scrubber: s.store.devices, ScrubEvery: time.Duration(d.cfg.Storage.Scrub), ScrubRate: int64(d.cfg.Storage.ScrubRate), Repair: lazy.Repair,
 		CollectEvery: time.Duration(d.cfg.Storage.Collect), CollectRate: int64(d.cfg.Storage.CollectRate),
 	})

@@ -51,6 +51,20 @@ func (s *store) close(ctx context.Context) error {
 	return errors.Join(s.chunks.Settle(ctx), s.devices.Close())
 }
 
+// scarceShare is the part of what a device holds and may take, one in so many, below which its room is short.
+const scarceShare = 10
+
+// usage are the bytes of durable chunks, and whether a device that takes writes is almost full.
+func (s *store) usage() (stored int64, scarce bool) {
+	for _, st := range s.devices.Devices() {
+		n := st.Stats.Chunks
+		held := n[chunk.Data].Bytes + n[chunk.Meta].Bytes
+		stored += held
+		scarce = scarce || st.State == spread.Full || st.State == spread.Serving && st.Room < (held+st.Room)/scarceShare
+	}
+	return stored, scarce
+}
+
 // stats counts what is held, on all devices that are there.
 func (s *store) stats() (admin.Storage, error) {
 	all := admin.Storage{StagedBytes: s.chunks.Held(), Failed: s.devices.Err() != nil, Devices: []admin.Device{}}

@@ -25,6 +25,17 @@ func (s *Server) collect(w http.ResponseWriter, r *http.Request) error {
 	if q.Dead < 0 || q.Dead > 100 || q.Rate < 0 {
 		return invalid("dead is a percentage, and rate bytes a second")
 	}
+	var forget []segment.BucketID
+	for _, name := range q.ForgetHistory {
+		b, err := s.Segment.Bucket(name)
+		if err != nil {
+			return err
+		}
+		if _, past := b.State(); past {
+			return invalid("%s: name a bucket, not a state of one", name)
+		}
+		forget = append(forget, b.ID())
+	}
 	ctx, stop := context.WithCancelCause(r.Context())
 	defer stop(nil)
 	var watch sync.WaitGroup
@@ -47,7 +58,7 @@ func (s *Server) collect(w http.ResponseWriter, r *http.Request) error {
 		_ = http.NewResponseController(w).Flush()
 	}
 	report, err := s.Segment.Collect(ctx, segment.CollectOptions{
-		Compaction: chunk.Compaction{Dead: q.Dead, Rate: q.Rate},
+		Compaction: chunk.Compaction{Dead: q.Dead, Rate: q.Rate}, Forget: forget,
 		Progress: func(p segment.CollectProgress) {
 			if p.Phase != phase || time.Since(told) > collectTell {
 				phase = p.Phase
@@ -72,7 +83,15 @@ func collectEvent(p segment.CollectProgress) admin.CollectEvent {
 
 func collection(r segment.CollectReport) admin.Collection {
 	c := r.Compacted
+	var history []admin.KeptHistory
+	for _, k := range r.History {
+		if k.Chunks > 0 {
+			history = append(history, admin.KeptHistory{Bucket: k.Name, States: k.States, Chunks: k.Chunks, Bytes: k.Bytes, Until: k.Until})
+		}
+	}
 	return admin.Collection{
+		History: history,
+		
 		Began: r.Began, Ended: r.Ended, Reached: r.Reached, Condemned: admin.Swept(r.Condemned), Gone: admin.Swept(r.Gone), Kept: r.Kept,
 		Compacted: admin.Compacted{Files: c.Files, Freed: c.Freed, Copied: c.Copied, Dead: c.Dead, Skipped: c.Skipped},
 	}
