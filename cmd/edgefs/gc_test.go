@@ -46,4 +46,7 @@ func TestCollection(t *testing.T) {
 	bad(t, 1, "64 hexadecimal digits", "gc", "explain", "5e9f")
 	bad(t, 1, "percentage", "gc", "run", "--dead", "101")
 	bad(t, 2, "rate", "gc", "run", "--rate", "fast")
+	bad(t, 2, "say --yes", "gc", "run", "--forget-history", "photos")
+	bad(t, 3, "no such bucket", "gc", "run", "--yes", "--forget-history", "photos,other")
+	good(t, "gc", "run", "--yes", "--forget-history", "photos")
 }
