@@ -91,7 +91,7 @@ func collection(r segment.CollectReport) admin.Collection {
 	}
 	return admin.Collection{
 		History: history,
-		
+
 		Began: r.Began, Ended: r.Ended, Reached: r.Reached, Condemned: admin.Swept(r.Condemned), Gone: admin.Swept(r.Gone), Kept: r.Kept,
 		Compacted: admin.Compacted{Files: c.Files, Freed: c.Freed, Copied: c.Copied, Dead: c.Dead, Skipped: c.Skipped},
 	}
