@@ -240,6 +240,7 @@ func (d *Device) discard(p *pack) error {
 	if err := d.indexHasRoom(); err != nil {
 		return err
 	}
+	p.discardable()
 	free, err := d.opts.FS.Free(d.opts.Dir)
 	if err != nil {
 		return err

@@ -82,8 +82,8 @@ type Device struct {
 	err     error // ended writing
 	closed  bool
 	handles handles
-	pass    pass                // of the scrub, as it is noted
-	lost    map[Key]chunk.Class // durable chunks that were found damaged
+	pass    pass             // of the scrub, as it is noted
+	lost    map[Key]lostCopy // durable chunks that were found damaged
 
 	indexing sync.Mutex // held to change an entry that depends on what it was
 

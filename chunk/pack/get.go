@@ -246,7 +246,7 @@ func (d *Device) dropEntry(f found) error {
 		d.log.Warn("no space to drop a damaged chunk from the index", "id", f.key.ID, "err", err)
 		return nil
 	}
-	if err := d.noteLost(f.key, f.entry.Class); err != nil {
+	if err := d.noteLost(f); err != nil {
 		return err
 	}
 	if err := d.index.Apply(nil, []Key{f.key}); err != nil {

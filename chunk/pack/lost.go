@@ -2,6 +2,7 @@ package pack
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -10,8 +11,7 @@ import (
 	"github.com/edgefs/edgefs/chunk"
 )
 
-// Chunks that a device held durably and found damaged are noted in its index, under lostNotes and their keys in hexadecimal digits, with their class: so that they are looked for elsewhere, after
-// a restart too. Where the index is lost the notes are, and so is the position of the scrub.
+// Chunks that a device held durably and found damaged are noted in its index, under lostNotes and their keys in hexadecimal digits, with their class and where they lay: so that they are looked for elsewhere, after a restart too. Where the index is lost the notes are, and so is the position of the scrub.
 const (
 	lostNotes = "lost/"
 	maxLost   = 1 << 16 // notes; of more nothing is remembered but their number
@@ -40,31 +40,44 @@ func (d *Device) loadScrub() error {
 		return err
 	}
 	d.pass, _ = decodePass(b)
-	d.lost = map[Key]chunk.Class{}
+	d.lost = map[Key]lostCopy{}
 	return d.index.Notes(lostNotes, func(name string, value []byte) error {
 		k, err := parseLostNote(name)
-		if err == nil && len(value) == 1 {
-			d.lost[k] = chunk.Class(value[0])
+		if c, ok := decodeLost(value); err == nil && ok {
+			d.lost[k] = c
 		}
 		return err
 	})
 }
 
+func (c lostCopy) encode() []byte {
+	b := binary.LittleEndian.AppendUint64([]byte{byte(c.class)}, c.generation)
+	return binary.LittleEndian.AppendUint64(b, uint64(c.offset))
+}
+
+func decodeLost(b []byte) (c lostCopy, ok bool) {
+	if len(b) != 17 {
+		return c, false
+	}
+	return lostCopy{class: chunk.Class(b[0]), generation: binary.LittleEndian.Uint64(b[1:]), offset: int64(binary.LittleEndian.Uint64(b[9:]))}, true
+}
+
 // noteLost notes a chunk before its entry is dropped.
-func (d *Device) noteLost(k Key, class chunk.Class) error {
+func (d *Device) noteLost(f found) error {
 	d.mu.Lock()
-	_, twice := d.lost[k]
+	_, twice := d.lost[f.key]
 	full := len(d.lost) >= maxLost
 	d.mu.Unlock()
-	if !class.Durable() || twice || full {
+	if !f.entry.Class.Durable() || full && !twice {
 		return nil
 	}
-	if err := d.index.SetNote(lostNote(k), []byte{byte(class)}); err != nil {
+	c := lostCopy{class: f.entry.Class, generation: f.entry.Generation, offset: f.entry.Offset}
+	if err := d.index.SetNote(lostNote(f.key), c.encode()); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.lost[k] = class
+	d.lost[f.key] = c
 	return nil
 }
 
@@ -107,14 +120,20 @@ func (d *Device) isBad(k Key, e Entry) bool {
 	return ok && at == e
 }
 
-// Lost are the chunks that the device held durably, found damaged or not readable, and does not hold.
+// Lost are the chunks that the device held durably, found damaged or not readable, and does not hold. It takes what is damaged off the footers of packs.
 func (d *Device) Lost(ctx context.Context) (map[Key]chunk.Class, error) {
 	if err := d.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer d.leave()
+	if err := d.strike(ctx); err != nil {
+		d.log.Warn("damaged chunks are not struck off the footers of their packs, trying again", "err", err)
+	}
+	lost := map[Key]chunk.Class{}
 	d.mu.Lock()
-	lost := maps.Clone(d.lost)
+	for k, c := range d.lost {
+		lost[k] = c.class
+	}
 	d.mu.Unlock()
 	if bad := d.bad.Load(); bad != nil {
 		for k, e := range *bad {

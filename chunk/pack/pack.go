@@ -39,6 +39,9 @@ type pack struct {
 
 	settled chan struct{} // closed when it was sealed, or could not be
 
+	striking  sync.Mutex // held to change what is sealed
+	discarded bool       // its file is given up; under striking
+
 	mu      sync.Mutex // of what follows; who seals reads it without, when nothing is under way any more
 	end     int64      // of what is durable
 	records []record   // for the footer; none once it is sealed

@@ -360,25 +360,65 @@ func TestOneScrubAtATime(t *testing.T) {
 	}
 }
 
-// TestAnIndexThatIsMadeAgainIsScrubbedAnew: a footer brings back what was found damaged.
-func TestAnIndexThatIsMadeAgainIsScrubbedAnew(t *testing.T) {
+// TestWhatIsDamagedDoesNotComeBackWithAnIndexThatIsMadeAgain: a footer that still listed it would have it held, and whoever puts the same content rely on that.
+func TestWhatIsDamagedDoesNotComeBackWithAnIndexThatIsMadeAgain(t *testing.T) {
+	for _, reader := range []bool{false, true} {
+		s := open(t, inMemory())
+		durable, cached := s.fill(1)
+		hurt := []chunk.Chunk{durable[0], durable[1], durable[30], durable[49]} // in sealed packs, and in the one that is written
+		for _, c := range hurt {
+			s.damage(crashDomain, c.ID())
+		}
+		if reader {
+			_ = s.Device.Open(crashDomain, chunk.Data).Get(t.Context(), chunktest.IDs(hurt), func(chunk.Chunk) error { return errors.New("served") })
+		} else {
+			s.scrub(crashDomain)
+		}
+		s.wantLost(hurt...)
+		must(t, s.Close())
+		s.Device, s.opts.Index = nil, NewMemoryIndex()
+		s.reopen()
+		if r := s.Scrubbed(); !r.Began.IsZero() {
+			t.Errorf("the position outlived the index: %+v", r)
+		}
+		if missing, err := s.Device.Open(crashDomain, chunk.Data).Missing(t.Context(), chunktest.IDs(hurt)); err != nil || len(missing) != len(hurt) {
+			t.Errorf("%d of %d damaged chunks are missing, %v", len(missing), len(hurt), err)
+		}
+		rest := slices.DeleteFunc(slices.Clone(durable), func(c chunk.Chunk) bool {
+			return slices.ContainsFunc(hurt, func(h chunk.Chunk) bool { return h.ID() == c.ID() })
+		})
+		s.wantHeld(chunk.Data, rest)
+		s.wantHeld(chunk.Cache, cached)
+		if r := s.scrub(crashDomain); r.Damaged != 0 || r.Footers != 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestAPackOfWhichAllIsDamagedIsStruckOff(t *testing.T) {
 	s := open(t, inMemory())
 	durable, _ := s.fill(1)
+	s.reopen()
+	gen := s.where(crashDomain, durable[0].ID()).Generation
+	var hurt []chunk.Chunk
+	for _, c := range durable {
+		if s.where(crashDomain, c.ID()).Generation == gen {
+			s.damage(crashDomain, c.ID())
+			hurt = append(hurt, c)
+		}
+	}
 	s.scrub(crashDomain)
-	s.damage(crashDomain, durable[0].ID())
-	s.scrub(crashDomain)
-	s.wantLost(durable[0])
+	s.wantLost(hurt...)
 	must(t, s.Close())
 	s.Device, s.opts.Index = nil, NewMemoryIndex()
 	s.reopen()
-	if r := s.Scrubbed(); !r.Began.IsZero() {
-		t.Errorf("the position outlived the index: %+v", r)
+	if missing, err := s.Device.Open(crashDomain, chunk.Data).Missing(t.Context(), chunktest.IDs(hurt)); err != nil || len(missing) != len(hurt) {
+		t.Errorf("%d of %d are missing, %v", len(missing), len(hurt), err)
 	}
-	s.scrub(crashDomain)
-	if missing, err := s.Device.Open(crashDomain, chunk.Data).Missing(t.Context(), chunktest.IDs(durable[:1])); err != nil || len(missing) != 1 {
-		t.Errorf("what is damaged counts as held, %v", err)
+	s.collect(keeping(durable)) // and it can be given up
+	if s.hasPack(gen) {
+		t.Error("the pack of nothing is still there")
 	}
-	s.wantHeld(chunk.Data, durable[1:])
 }
 
 // TestWhatComesBackIsScrubbedAgain: part of the index is lost with the power, and comes back from a pack that the scrub is past.
@@ -529,9 +569,17 @@ func (s *scrubStory) live(n int) bool {
 		s.t.Fatalf("operation %d: %d of %d damaged chunks are missing, %v", n, len(missing), len(s.hurt), err)
 	}
 	must(s.t, d.Close())
+	s.x = NewMemoryIndex() // and they do not come back
 	if err := s.check(s.fs, s.x); err != nil {
 		s.t.Fatalf("operation %d: %v", n, err)
 	}
+	d.opts.Index = s.x
+	d.reopen()
+	missing, err = d.Device.Open(crashDomain, chunk.Data).Missing(s.t.Context(), chunktest.IDs(s.hurt))
+	if err != nil || len(missing) != len(s.hurt) {
+		s.t.Fatalf("operation %d: with a new index %d of %d damaged chunks are missing, %v", n, len(missing), len(s.hurt), err)
+	}
+	must(s.t, d.Close())
 	return cut
 }
 
@@ -556,7 +604,11 @@ func (s *scrubStory) scrubAndWrite() (err error) {
 			failed = errors.Join(failed, err)
 		}
 	}
-	return errors.Join(d.Scrub(ctx, o), failed)
+	if err := errors.Join(d.Scrub(ctx, o), failed); err != nil {
+		return err
+	}
+	_, err = d.Lost(ctx) // which strikes them off
+	return err
 }
 
 // ticking is an index whose changes are operations of the disk, so that the power is cut between them too.
@@ -622,7 +674,7 @@ func FuzzNotesOfAScrub(f *testing.F) {
 func TestOnlySoManyLostChunksAreRemembered(t *testing.T) {
 	s := open(t, inMemory())
 	for i := range maxLost + 10 {
-		must(t, s.noteLost(Key{ID: chunk.ID{byte(i), byte(i >> 8), byte(i >> 16)}}, chunk.Meta))
+		must(t, s.noteLost(found{Key{ID: chunk.ID{byte(i), byte(i >> 8), byte(i >> 16)}}, Entry{Generation: 7, Class: chunk.Meta}}))
 	}
 	s.reopen()
 	lost, err := s.Lost(t.Context())
