@@ -291,6 +291,7 @@ func (d *Device) end() error {
 	d.sealer.Wait()
 	d.users.Wait()
 	d.unlearn()
+	d.strikeLast()
 	err := d.Err()
 	if err == nil && d.doubted.doubt.Load() == nil { // else it is gone through the next time
 		err = d.noteClean()

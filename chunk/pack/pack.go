@@ -265,6 +265,7 @@ func (d *Device) finish(p *pack) error {
 	if len(p.records) == 0 {
 		return d.removePack(p)
 	}
+	d.leaveOut(p)
 	if err := p.writeSeal(); err != nil {
 		return err
 	}

@@ -47,6 +47,25 @@ func (d *Device) strike(ctx context.Context) error {
 	return nil
 }
 
+// strikeLast does so before the device is closed: what readers found is not told otherwise.
+func (d *Device) strikeLast() {
+	if err := d.strike(context.Background()); err != nil {
+		d.log.Warn("damaged chunks are not struck off the footers of their packs", "dir", d.opts.Dir, "err", err)
+	}
+}
+
+// leaveOut leaves damaged records out of what a pack is going to list. It is for the one who seals.
+func (d *Device) leaveOut(p *pack) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.records = slices.DeleteFunc(p.records, func(r record) bool {
+		c, lost := d.lost[r.key]
+		return lost && c.generation == p.generation && c.offset == r.offset
+	})
+}
+
 func (d *Device) struck(keys map[Key]int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
