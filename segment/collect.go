@@ -236,6 +236,7 @@ func (c *collection) cycle(ctx context.Context, part, parts uint64) error {
 	if err := first.mark(ctx); err != nil {
 		return err
 	}
+	c.report.History = addHistory(c.report.History, first.history) // to the second mark what the first has walked is in use
 	c.tell(CollectCondemns, first.named)
 	sweep, err := c.s.cfg.Sweeper.Condemn(ctx, c.s.domains(), first.keep)
 	if err != nil {
@@ -244,7 +245,6 @@ func (c *collection) cycle(ctx context.Context, part, parts uint64) error {
 	defer sweep.End()
 	c.report.Condemned = c.report.Condemned.Add(sweep.Condemned())
 	named := first.named
-	c.report.History = addHistory(c.report.History, first.history) // to the second mark what the first has walked is in use
 	first = nil
 
 	// From here on what is condemned is absent for those who write. What was held before, for somebody who has not committed yet, he has listed: the
