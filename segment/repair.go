@@ -66,17 +66,19 @@ func (s *Segment) repairDue(ctx context.Context, last bool) {
 	if err == nil && len(lost) > 0 && s.scrubs.tried.over(s.cfg.Clock(), len(lost), last) {
 		began := s.cfg.Clock()
 		err = s.repair(ctx, lost)
-		var left []chunk.Lost
-		if err == nil {
-			left, err = s.cfg.Scrubber.Lost(ctx, s.domains())
-		}
 		ended := s.cfg.Clock()
-		s.scrubs.tried = attempt{len(left), ended, ended.Sub(began)}
+		s.scrubs.tried = attempt{s.scrubs.left(), ended, ended.Sub(began)}
+		if err == nil {
+			_, err = s.cfg.Scrubber.Lost(ctx, s.domains()) // which forgets what came back
+		}
 	}
 	if err != nil && ctx.Err() == nil {
 		s.cfg.Logger.Warn("damaged chunks are not repaired, trying again", "error", err)
 	}
 }
+
+// left is what the last attempt left: what was found since is another's.
+func (k *scrubs) left() int { k.mu.Lock(); defer k.mu.Unlock(); return k.report.Chunks }
 
 // over says whether it is time for another attempt, of that many.
 func (t attempt) over(now time.Time, lost int, last bool) bool {
