@@ -68,12 +68,6 @@ func (o *looked) kinds() (kinds []string) {
 	return kinds
 }
 
-func (o *looked) has(kind, key string) bool {
-	return slices.ContainsFunc(o.found, func(f finding.Finding) bool {
-		return f.Kind == kind && f.Grade == finding.Damage && f.Key == key
-	})
-}
-
 // lived is a segment with some of everything, most of it folded.
 func lived(t testing.TB) *lone {
 	l := newLone(t)

@@ -60,14 +60,4 @@ func (c *catalog) of(k Key) []spot {
 	return c.spots[from:to]
 }
 
-// count is the number of records with one of the flags want and none of without.
-func (c *catalog) count(want, without uint32) (n int64) {
-	for i := range c.spots {
-		if f := c.spots[i].flags; (want == 0 || f&want != 0) && f&without == 0 {
-			n++
-		}
-	}
-	return n
-}
-
 func keyOf(tag Tag, id chunk.ID) Key { return Key{tag, id} }

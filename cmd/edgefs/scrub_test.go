@@ -46,7 +46,7 @@ func TestScrubRepairsAndReports(t *testing.T) {
 	if s := jsonOf[admin.Scrub](t, "scrub", "status"); s.Running || s.LostChunks != 1 || len(s.Lost) != 1 || s.Lost[0].Key != "3" || s.RepairedChunks != 2 {
 		t.Errorf("%+v", s)
 	}
-	k = serve(t, tokyo)
+	serve(t, tokyo)
 	h.until(t, "it is repaired when tokyo is back", func() bool {
 		return edgefs(t, "", "scrub", "run", "--rate", "0").code == 0
 	})

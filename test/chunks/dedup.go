@@ -9,8 +9,9 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
+	"strings"
 	"time"
 
 	"github.com/edgefs/edgefs/chunk"
@@ -27,7 +28,11 @@ const (
 
 // ratios stores ten versions of a source tree, and of a file of pages, each a hundredth other than the one before.
 func (b *bench) ratios(ctx context.Context) ([]measure.Result, error) {
-	tree, err := readTree(filepath.Join(runtime.GOROOT(), "src"))
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return nil, err
+	}
+	tree, err := readTree(filepath.Join(strings.TrimSpace(string(root)), "src"))
 	if err != nil {
 		return nil, err
 	}
