@@ -47,9 +47,7 @@ func (s *Segment) Check(ctx context.Context, o CheckOptions) (CheckReport, error
 	}
 	for _, b := range s.allBuckets() {
 		c.report.Buckets++
-		if err := b.Err(); err != nil {
-			c.damage("bucket.broken", b, "", err.Error())
-		}
+		c.bucket(b)
 	}
 	for _, over := range set.overs {
 		if err := c.overlay(ctx, over); err != nil {
@@ -80,6 +78,19 @@ type checking struct {
 	walked idset.Set // nodes of trees, by kind of tree
 	faults int
 	told   int64
+}
+
+// bucket tells of one that cannot be used. A branch that waits for what it begins with is not damaged; where it was deleted, that need not come any more.
+func (c *checking) bucket(b *Bucket) {
+	if err := b.waits(); err != nil {
+		if !b.gone() {
+			c.o.Tell(finding.Finding{Grade: finding.Note, Kind: "bucket.waits", Bucket: b.calledName(), What: err.Error()})
+		}
+		return
+	}
+	if err := b.Err(); err != nil {
+		c.damage("bucket.broken", b, "", err.Error())
+	}
 }
 
 func (c *checking) damage(kind string, b *Bucket, key, what string) {
