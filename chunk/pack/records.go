@@ -36,17 +36,17 @@ type recordReader struct {
 	dropped int64                // copies that were damaged
 }
 
-// records are those that a pack should hold; none of one that was compacted away.
+// records are those that a pack should hold; none of one that was compacted away. It does not wait for a disk that stalls.
 func (s *recordReader) records(ctx context.Context, p *pack) ([]record, error) {
-	h, err := s.d.handles.get(s.d, p.generation)
+	f, err := s.d.openDirect(p.generation)
 	if err != nil && !s.d.hasPack(p.generation) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer s.d.handles.put(h)
-	return s.listed(ctx, h.file, p)
+	defer f.Close()
+	return s.listed(ctx, f, p)
 }
 
 // listed are those that the pack lists whose file is open, or that are found in it where its footer is damaged.
